@@ -1,1 +1,16 @@
-//! stub
+//! YAML in, decisions out. Pure: no tokio, no Pingora, no clock and no disk; what a decision must wait for comes
+//! through [`io::Io`], what a policy must read comes through [`sources::Sources`].
+//!
+//! Map: text → located tree → typed values · Spec → Policy ·
+//! [`request`] the borrowed view that checks see · [`run`] asks a route's
+//! checks in order · [`checks`] the closed list of checks · [`decision`] what comes out.
+
+pub mod checks;
+pub mod context;
+pub mod decision;
+pub mod fault;
+pub mod io;
+pub mod limit;
+pub mod request;
+pub mod run;
+pub mod sources;

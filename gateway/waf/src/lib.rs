@@ -1,1 +1,5 @@
-//! stub
+//! Bytes in, verdict out.
+
+/// What the rules found.
+#[derive(Debug, Default)]
+pub struct Verdict {}

@@ -1,0 +1,153 @@
+//! The closed list of checks. A new one is a file in `checks/`, a line here and a case file.
+
+use serde::Deserialize;
+use smallvec::SmallVec;
+
+use crate::context::Context;
+use crate::decision::{Answer, CheckId, Effects};
+use crate::io::Io;
+use crate::request::{Facts, Request};
+
+/// What a check needs from those before it, or from the request; wrong order is a load error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Somebody must have established who asks.
+    pub identity: bool,
+    /// The whole body, at most so many bytes held.
+    pub body: Option<u64>,
+}
+
+/// What a check gives to those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gives {
+    /// Establishes who asks.
+    pub identity: bool,
+    /// Establishes where the client is.
+    pub place: bool,
+}
+
+/// What the check does when a store gives no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// Refuse the request.
+    Deny,
+    /// Let it pass.
+    Allow,
+    /// Decide with this node's own state (a limit's share).
+    Local,
+}
+
+/// One check's turn: what it may see, and what it may leave behind.
+pub struct Turn<'t, 'r, I> {
+    /// The request.
+    pub request: &'t Request<'r>,
+    /// What earlier checks found out.
+    pub facts: &'t mut Facts,
+    /// What the answer will carry.
+    pub effects: &'t mut Effects,
+    /// What the check may wait for.
+    pub io: &'t mut I,
+    /// The check's own position, for effects.
+    pub id: CheckId,
+}
+
+/// Edits that a check makes to every answer of the routes that use it, whoever writes the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Set, whatever was there.
+    Set(http::HeaderName, http::HeaderValue),
+    /// Set unless the application did.
+    SetIfAbsent(http::HeaderName, http::HeaderValue),
+    /// Remove.
+    Remove(http::HeaderName),
+}
+
+/// What a check asks of the response side of its routes.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseWork {
+    /// Header edits, in order.
+    pub edits: SmallVec<[Edit; 8]>,
+    /// Largest answer body, in bytes.
+    pub max_body: Option<u64>,
+}
+
+macro_rules! checks {
+    ($($(#[doc = $doc:literal])* $kind:ident = $module:ident, $word:literal;)*) => {
+        $($(#[doc = $doc])* pub mod $module;)*
+
+        /// A check as operators write it, by `check:`.
+        #[derive(Debug, Clone)]
+        #[allow(missing_docs, reason = "one variant per module, documented there")]
+        pub enum Spec { $($kind($module::Spec),)* }
+
+        /// A check, ready to be asked.
+        #[derive(Debug)]
+        #[allow(missing_docs, reason = "one variant per module, documented there")]
+        pub enum Check { $($kind($module::Check),)* }
+
+        /// The words for `check:`.
+        pub const KINDS: &[&str] = &[$($word,)*];
+
+        impl Spec {
+            /// Reads the keys that belong to the kind of check named by `kind`; `None` when there is no such kind.
+            pub fn deserialize<'de, D: serde::Deserializer<'de>>(kind: &str, from: D) -> Option<Result<Self, D::Error>> {
+                match kind {
+                    $($word => Some($module::Spec::deserialize(from).map(Self::$kind)),)*
+                    _ => None,
+                }
+            }
+
+            /// The JSON Schema of each kind.
+            pub fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($word, generator.subschema_for::<$module::Spec>()),)*]
+            }
+
+            /// Becomes a check that can be asked; `None` when faults were reported.
+            pub fn compile(self, context: &mut Context<'_>) -> Option<Check> {
+                match self { $(Self::$kind(spec) => spec.compile(context).map(Check::$kind),)* }
+            }
+        }
+
+        impl Check {
+            /// The word after `check:`.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $word,)* }
+            }
+
+            /// What it needs.
+            #[must_use]
+            pub fn needs(&self) -> Needs {
+                match self { $(Self::$kind(check) => check.needs(),)* }
+            }
+
+            /// What it gives.
+            #[must_use]
+            pub fn gives(&self) -> Gives {
+                match self { $(Self::$kind(check) => check.gives(),)* }
+            }
+
+            /// What it asks of the response side.
+            #[must_use]
+            pub fn response_work(&self) -> ResponseWork {
+                match self { $(Self::$kind(check) => check.response_work(),)* }
+            }
+
+            /// Headers that only the gateway may set: removed from what the client sent.
+            pub fn owned_headers(&self) -> &[http::HeaderName] {
+                match self { $(Self::$kind(check) => check.owned_headers(),)* }
+            }
+
+            /// Asks the check.
+            pub async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+                match self { $(Self::$kind(check) => check.ask(turn).await,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    /// Networks that may come, and networks that may not.
+    Ip = ip, "ip";
+}

@@ -1,0 +1,82 @@
+//! What a check's `Spec` may ask for while it becomes a `Check`: files, secrets, a place to report faults.
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use crate::fault::{Path, Weight};
+use crate::sources::Sources;
+
+/// A fault that knows its path but not yet its line: the loader looks that up in the located tree.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Where in the merged document.
+    pub path: Path,
+    /// Error or warning.
+    pub weight: Weight,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// Finds the value of a secret that a policy names; `None` has been reported as a fault already.
+pub trait Secrets {
+    /// Current value first, then still accepted previous ones.
+    fn secret(&mut self, name: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, String>;
+}
+
+/// The surroundings of one check while it is compiled.
+pub struct Context<'c> {
+    /// The check's name in the policy.
+    pub name: &'c str,
+    /// Stable identity for counters: from the name, and the route's name where `with:` changed the check.
+    pub stable_id: u64,
+    /// Where the check stands (`checks.per-ip`).
+    pub at: Path,
+    /// Files and environment.
+    pub sources: &'c mut dyn Sources,
+    /// Secrets by name.
+    pub secrets: &'c mut dyn Secrets,
+    /// Faults found so far.
+    pub faults: &'c mut Vec<Pending>,
+}
+
+impl Context<'_> {
+    /// Reports an error at a key of this check; compilation goes on to find the others.
+    pub fn error(&mut self, at: Path, message: impl Into<String>) {
+        self.faults.push(Pending {
+            path: at,
+            weight: Weight::Error,
+            message: message.into(),
+        });
+    }
+
+    /// Reports something that loads but deserves a look.
+    pub fn warning(&mut self, at: Path, message: impl Into<String>) {
+        self.faults.push(Pending {
+            path: at,
+            weight: Weight::Warning,
+            message: message.into(),
+        });
+    }
+
+    /// Reads a file; a failure is reported at `at`.
+    pub fn read(&mut self, at: Path, file: &str) -> Option<Bytes> {
+        match self.sources.read(file) {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                self.error(at, format!("cannot read {file}: {why}"));
+                None
+            }
+        }
+    }
+
+    /// A secret's values, current first; a failure is reported at `at`.
+    pub fn secret(&mut self, at: Path, name: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+        match self.secrets.secret(name) {
+            Ok(values) => Some(values),
+            Err(why) => {
+                self.error(at, why);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What comes out of a run: exactly one decision per request, and the proof that reaching an upstream asks for.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use smallvec::SmallVec;
+
+use crate::limit::Standing;
+use crate::request::{Facts, Identity};
+
+/// Position of a route in its policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u16);
+
+/// Position of a check in its policy. A check changed by a route's `with:` is one of its own, under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CheckId(pub u16);
+
+/// Position of an upstream group in its policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub u16);
+
+/// What was done with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Sent upstream, or answered as the policy allows (a CORS preflight).
+    Allow,
+    /// Refused.
+    Deny,
+    /// Answered with a page or header that asks for more.
+    Challenge,
+}
+
+impl Action {
+    /// The word in events and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Challenge => "challenge",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// Why a request was answered as it was. The code is stable and the same in reply, event and metric.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason, for metrics, the schema and the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable code.
+            #[must_use]
+            pub fn code(self) -> &'static str { match self { $(Self::$name => $code,)* } }
+
+            /// The status that a refusal for this reason carries unless its check says otherwise.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                let code: u16 = match self { $(Self::$name => $status,)* };
+                StatusCode::from_u16(code).unwrap_or(StatusCode::FORBIDDEN)
+            }
+
+            /// One line for people; it tells a client nothing that helps an attack.
+            #[must_use]
+            pub fn title(self) -> &'static str { match self { $(Self::$name => $title,)* } }
+        }
+    };
+}
+
+reasons! {
+    /// Every check passed.
+    Ok = "ok", 200, "allowed";
+    /// A CORS preflight that the gateway answered.
+    Preflight = "preflight", 204, "preflight answered";
+    /// No route matches.
+    NoRoute = "no_route", 404, "nothing is served here";
+    /// The request is malformed.
+    Malformed = "malformed", 400, "malformed request";
+    /// Framing that two parsers could read differently.
+    Smuggling = "smuggling", 400, "ambiguous message framing";
+    /// Host missing, doubled or different from the target's.
+    BadHost = "bad_host", 400, "missing or ambiguous Host";
+    /// A path that has no single canonical form.
+    BadPath = "bad_path", 400, "malformed path";
+    /// A header name that imitates a trusted one.
+    Lookalike = "lookalike", 400, "header name not accepted";
+    /// Method not accepted.
+    BadMethod = "bad_method", 405, "method not allowed";
+    /// Too many header fields, or too many bytes of them.
+    HeaderTooLarge = "header_too_large", 431, "header fields too large";
+    /// Target longer than allowed.
+    UriTooLong = "uri_too_long", 414, "URI too long";
+    /// The header did not arrive in time.
+    HeaderTimeout = "header_timeout", 408, "request header too slow";
+    /// The body did not arrive in time, or too slowly.
+    BodyTimeout = "body_timeout", 408, "request body too slow";
+    /// The body is larger than allowed.
+    BodyTooLarge = "body_too_large", 413, "request body too large";
+    /// The client broke the body off, or its framing.
+    BodyBroken = "body_broken", 400, "request body incomplete";
+    /// An encoded body that the gateway does not open.
+    BodyEncoding = "body_encoding", 415, "content encoding not accepted";
+    /// No memory for another held body, or too many connections.
+    Overload = "overload", 503, "busy, try again";
+    /// Banned.
+    Banned = "banned", 403, "access denied";
+    /// On a deny list, or not on the allow list.
+    IpDenied = "ip_denied", 403, "access denied";
+    /// Country, continent or network not allowed.
+    GeoDenied = "geo_denied", 403, "access denied";
+    /// Location not known and the policy refuses that.
+    GeoUnknown = "geo_unknown", 403, "access denied";
+    /// Over a rate limit.
+    RateLimited = "rate_limited", 429, "too many requests";
+    /// Too many at once.
+    TooManyConcurrent = "too_many_concurrent", 429, "too many concurrent requests";
+    /// No token.
+    TokenMissing = "token_missing", 401, "authentication required";
+    /// Token malformed, wrongly signed, or of another algorithm.
+    TokenInvalid = "token_invalid", 401, "authentication failed";
+    /// Token expired.
+    TokenExpired = "token_expired", 401, "authentication expired";
+    /// Token not valid yet.
+    TokenNotYet = "token_not_yet", 401, "authentication not valid yet";
+    /// A claim is missing or has another value than required.
+    TokenClaims = "token_claims", 401, "authentication not sufficient";
+    /// Token or subject revoked.
+    TokenRevoked = "token_revoked", 401, "authentication revoked";
+    /// A rule set scored the request too high.
+    WafBlocked = "waf_blocked", 403, "request blocked";
+    /// The body could not be parsed as what it says it is.
+    BodyUnparsable = "body_unparsable", 400, "request body malformed";
+    /// Inspecting the request would cost more than its budget.
+    WafBudget = "waf_budget", 403, "request too complex to inspect";
+    /// Origin not allowed by `cors`.
+    OriginDenied = "origin_denied", 403, "origin not allowed";
+    /// A store gave no answer and the check refuses then.
+    StoreUnavailable = "store_unavailable", 503, "temporarily unavailable";
+    /// A broken invariant: refused because nothing else is safe.
+    Internal = "internal", 500, "internal error";
+    /// The upstream is not reachable.
+    UpstreamUnreachable = "upstream_unreachable", 502, "upstream not reachable";
+    /// The upstream took too long.
+    UpstreamTimeout = "upstream_timeout", 504, "upstream too slow";
+    /// The upstream broke off or answered nonsense.
+    UpstreamBroken = "upstream_broken", 502, "upstream answer broken";
+    /// The client went away first.
+    ClientGone = "client_gone", 499, "client closed the connection";
+    /// The answer is larger than allowed.
+    ResponseTooLarge = "response_too_large", 502, "upstream answer too large";
+}
+
+/// What one check answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing against it.
+    Pass,
+    /// Refuse.
+    Deny(Denial),
+    /// Answer here and now, without an upstream (a preflight).
+    Reply(Reply),
+}
+
+impl Answer {
+    /// A refusal with the reason's own status.
+    #[must_use]
+    pub fn deny(reason: Reason) -> Self {
+        Self::Deny(Denial {
+            reason,
+            status: reason.status(),
+            retry_after: None,
+        })
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// Status to answer with.
+    pub status: StatusCode,
+    /// Seconds for Retry-After.
+    pub retry_after: Option<u32>,
+}
+
+/// An answer that a check gives itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Why.
+    pub reason: Reason,
+    /// Status.
+    pub status: StatusCode,
+    /// Header fields of the answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What a check in observe mode would have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Would {
+    /// The check.
+    pub check: CheckId,
+    /// Its reason.
+    pub reason: Reason,
+}
+
+/// Things that checks leave for the answer: limits to report, CORS fields. Emptied and reused per request.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Limits that were counted, in order, with the name of their check, for RateLimit and RateLimit-Policy.
+    pub limits: SmallVec<[(CheckId, Standing); 4]>,
+    /// Fields to set on the answer, whoever writes it.
+    pub response: SmallVec<[(HeaderName, HeaderValue); 4]>,
+}
+
+/// Proof that every check of a route was asked and passed. Private fields, made only by `run`: a forgotten
+/// check cannot open a door.
+#[derive(Debug)]
+pub struct Permit {
+    upstream: UpstreamId,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Permit {
+    /// Only `run` calls this.
+    pub(crate) fn new(upstream: UpstreamId, identity: Option<Arc<Identity>>) -> Self {
+        Self { upstream, identity }
+    }
+
+    /// Where the request may go.
+    #[must_use]
+    pub fn upstream(&self) -> UpstreamId {
+        self.upstream
+    }
+
+    /// Fields that the gateway sets on the upstream request; the policy's `stripped` names were removed before.
+    #[must_use]
+    pub fn forward(&self) -> &[(HeaderName, HeaderValue)] {
+        self.identity
+            .as_ref()
+            .map_or(&[], |identity| identity.forward.as_slice())
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// May go upstream.
+    Permit(Permit),
+    /// Refused.
+    Deny(Denial),
+    /// Answered by a check.
+    Reply(Reply),
+}
+
+/// The decision about one request.
+#[derive(Debug)]
+pub struct Decision {
+    /// The route that matched.
+    pub route: Option<RouteId>,
+    /// The check that ended the run.
+    pub check: Option<CheckId>,
+    /// What to do.
+    pub outcome: Outcome,
+    /// What observing checks would have done, in order.
+    pub would: SmallVec<[Would; 2]>,
+    /// What checks found out.
+    pub facts: Facts,
+    /// What checks left for the answer.
+    pub effects: Effects,
+}
+
+impl Decision {
+    /// The action in events and metrics.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self.outcome {
+            Outcome::Permit(_) | Outcome::Reply(_) => Action::Allow,
+            Outcome::Deny(_) => Action::Deny,
+        }
+    }
+
+    /// The reason in events, metrics and replies.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match &self.outcome {
+            Outcome::Permit(_) => Reason::Ok,
+            Outcome::Deny(denial) => denial.reason,
+            Outcome::Reply(reply) => reply.reason,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The borrowed view of a request that routing and checks see, and the facts that checks find out on the way.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Version};
+
+/// How much body a request announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// No body at all.
+    None,
+    /// Content-Length, in bytes.
+    Length(u64),
+    /// Chunked, or an HTTP/2 stream without a length.
+    Unknown,
+}
+
+/// What the TLS handshake showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Protocol version, such as `TLSv1.3`.
+    pub version: String,
+    /// Server name that the client asked for, lower-case.
+    pub sni: Option<String>,
+    /// Subject of a verified client certificate.
+    pub client_subject: Option<String>,
+    /// SHA-256 of a verified client certificate, hex.
+    pub client_fingerprint: Option<String>,
+}
+
+/// A request whose framing, host and path have already been made canonical: what is routed is what is limited,
+/// scanned and sent upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The request id that events, replies and the upstream see.
+    pub id: &'a str,
+    /// The client: rightmost hop that is not a trusted proxy, IPv4-mapped addresses unmapped.
+    pub client: IpAddr,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Method as sent.
+    pub method: &'a Method,
+    /// `http` or `https`, as the client sees it.
+    pub scheme: &'static str,
+    /// Host: lower-case, no port, no trailing dot.
+    pub host: &'a str,
+    /// Canonical path, percent-decoded where that is safe (see `path::canonical`).
+    pub path: &'a str,
+    /// Raw query without the question mark.
+    pub query: Option<&'a str>,
+    /// Raw request target as received.
+    pub target: &'a str,
+    /// Protocol version.
+    pub version: Version,
+    /// Header fields as received, after the strict framing checks.
+    pub headers: &'a HeaderMap,
+    /// TLS facts where TLS ends here.
+    pub tls: Option<&'a Tls>,
+    /// What body is announced.
+    pub framing: Framing,
+    /// Whether this asks for a WebSocket.
+    pub websocket: bool,
+}
+
+/// Who is asking, once a check has established it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Identity {
+    /// Subject (`sub`, API key owner, session user).
+    pub user: String,
+    /// Every claim or attribute, for `authorize`, limit keys and forwarded headers.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// Headers that only the gateway may set, with their values, ready for the upstream.
+    pub forward: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Unix seconds after which this identity no longer holds.
+    pub expires: Option<u64>,
+}
+
+/// Where the client is, once a `geo` check has looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2 code.
+    pub country: Option<[u8; 2]>,
+    /// Two-letter continent code.
+    pub continent: Option<[u8; 2]>,
+    /// Autonomous system number.
+    pub asn: Option<u32>,
+}
+
+/// What earlier checks found out; later checks, the event and the upstream request use it.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Who is asking.
+    pub identity: Option<Arc<Identity>>,
+    /// Where the client is.
+    pub place: Place,
+    /// What the WAF found, when anything matched.
+    pub waf: Option<Box<waf::Verdict>>,
+}

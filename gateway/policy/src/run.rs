@@ -1,0 +1,145 @@
+//! Asks a route's checks in order: the only place that orders them, and the only one that makes a [`Permit`].
+
+use smallvec::SmallVec;
+
+use crate::checks::{Check, Turn};
+use crate::decision::{
+    Answer, CheckId, Decision, Effects, Outcome, Permit, Reason, RouteId, UpstreamId, Would,
+};
+use crate::io::Io;
+use crate::request::{Facts, Request};
+
+/// Whether a check's refusals count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Refusals refuse.
+    Enforce,
+    /// Everything is evaluated; a refusal becomes `would`. Counters advance.
+    Observe,
+    /// Enforced for this share of clients (0.0 to 1.0), observed for the rest.
+    Sample(f64),
+    /// Not asked.
+    Disabled,
+}
+
+/// A check where a route asks it.
+#[derive(Debug)]
+pub struct Step {
+    /// Position in the policy.
+    pub id: CheckId,
+    /// What a refusal does.
+    pub mode: Mode,
+    /// Unix milliseconds after which the mode is `enforce` again.
+    pub until: Option<u64>,
+}
+
+/// Everything a run needs of one route.
+#[derive(Debug)]
+pub struct Plan {
+    /// The route.
+    pub route: RouteId,
+    /// Where it goes.
+    pub upstream: UpstreamId,
+    /// Its checks, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Called after every check that was asked: `explain` prints it, production ignores it.
+pub trait Watch: Send {
+    /// `check` gave `answer`.
+    fn asked(&mut self, check: CheckId, answer: &Answer, mode: Mode);
+}
+
+/// Watches nothing.
+#[derive(Debug)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn asked(&mut self, _: CheckId, _: &Answer, _: Mode) {}
+}
+
+/// Decides about one request.
+pub async fn run<I: Io>(
+    plan: &Plan,
+    checks: &[Check],
+    request: &Request<'_>,
+    io: &mut I,
+    watch: &mut impl Watch,
+) -> Decision {
+    let mut facts = Facts::default();
+    let mut effects = Effects::default();
+    let mut would = SmallVec::new();
+    for step in &plan.steps {
+        let mode = effective(step, request, io.now().unix);
+        if mode == Mode::Disabled {
+            continue;
+        }
+        let answer = match checks.get(usize::from(step.id.0)) {
+            Some(check) => {
+                let mut turn = Turn {
+                    request,
+                    facts: &mut facts,
+                    effects: &mut effects,
+                    io,
+                    id: step.id,
+                };
+                check.ask(&mut turn).await
+            }
+            None => Answer::deny(Reason::Internal),
+        };
+        watch.asked(step.id, &answer, mode);
+        let outcome = match answer {
+            Answer::Pass => continue,
+            Answer::Deny(denial) if mode == Mode::Observe => {
+                would.push(Would {
+                    check: step.id,
+                    reason: denial.reason,
+                });
+                continue;
+            }
+            Answer::Deny(denial) => Outcome::Deny(denial),
+            Answer::Reply(reply) => Outcome::Reply(reply),
+        };
+        return Decision {
+            route: Some(plan.route),
+            check: Some(step.id),
+            outcome,
+            would,
+            facts,
+            effects,
+        };
+    }
+    let permit = Permit::new(plan.upstream, facts.identity.clone());
+    Decision {
+        route: Some(plan.route),
+        check: None,
+        outcome: Outcome::Permit(permit),
+        would,
+        facts,
+        effects,
+    }
+}
+
+/// The mode for this request: `until` ends observing, `sample` enforces on a stable share of clients.
+fn effective(step: &Step, request: &Request<'_>, now: u64) -> Mode {
+    if step.until.is_some_and(|until| now >= until) {
+        return Mode::Enforce;
+    }
+    match step.mode {
+        Mode::Sample(share) if sampled(request, share) => Mode::Enforce,
+        Mode::Sample(_) => Mode::Observe,
+        mode => mode,
+    }
+}
+
+/// The same client is always in or out: an application never sees half of one visit enforced.
+fn sampled(request: &Request<'_>, share: f64) -> bool {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    match request.client {
+        std::net::IpAddr::V4(address) => hasher.write(&address.octets()),
+        std::net::IpAddr::V6(address) => hasher.write(&address.octets()),
+    }
+    let point = f64::from((hasher.finish() >> 40) as u32) / f64::from(1u32 << 24);
+    point < share
+}
