@@ -275,6 +275,25 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// A refusal because of a broken invariant.
+    #[must_use]
+    pub fn internal() -> Self {
+        let reason = Reason::Internal;
+        let denial = Denial {
+            reason,
+            status: reason.status(),
+            retry_after: None,
+        };
+        Self {
+            route: None,
+            check: None,
+            outcome: Outcome::Deny(denial),
+            would: SmallVec::new(),
+            facts: Facts::default(),
+            effects: Effects::default(),
+        }
+    }
+
     /// The action in events and metrics.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -11,6 +11,10 @@ pub mod decision;
 pub mod fault;
 pub mod io;
 pub mod limit;
+mod policy;
 pub mod request;
 pub mod run;
+pub mod settings;
 pub mod sources;
+
+pub use policy::{Loaded, Policy};

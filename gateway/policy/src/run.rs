@@ -2,11 +2,12 @@
 
 use smallvec::SmallVec;
 
-use crate::checks::{Check, Turn};
+use crate::checks::Turn;
 use crate::decision::{
     Answer, CheckId, Decision, Effects, Outcome, Permit, Reason, RouteId, UpstreamId, Would,
 };
 use crate::io::Io;
+use crate::policy::Policy;
 use crate::request::{Facts, Request};
 
 /// Whether a check's refusals count.
@@ -61,7 +62,7 @@ impl Watch for Unwatched {
 /// Decides about one request.
 pub async fn run<I: Io>(
     plan: &Plan,
-    checks: &[Check],
+    policy: &Policy,
     request: &Request<'_>,
     io: &mut I,
     watch: &mut impl Watch,
@@ -74,7 +75,7 @@ pub async fn run<I: Io>(
         if mode == Mode::Disabled {
             continue;
         }
-        let answer = match checks.get(usize::from(step.id.0)) {
+        let answer = match policy.check(step.id) {
             Some(check) => {
                 let mut turn = Turn {
                     request,
