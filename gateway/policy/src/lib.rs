@@ -14,6 +14,7 @@ pub mod limit;
 mod policy;
 pub mod request;
 pub mod run;
+pub mod scalar;
 pub mod settings;
 pub mod sources;
 
