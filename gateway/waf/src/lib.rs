@@ -1,4 +1,6 @@
-//! Bytes in, verdict out.
+//! Bytes in, verdict out: no tokio, no Pingora, no clock, no disk.
+
+pub mod transform;
 
 /// What the rules found.
 #[derive(Debug, Default)]
