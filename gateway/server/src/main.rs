@@ -1,2 +1,6 @@
-//! stub
+//! The `palisade` command.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {}

@@ -1,0 +1,10 @@
+//! Everything that waits: listeners, upstreams, stores, events, commands. Decides nothing itself: `policy` does.
+//!
+//! Map of the traffic side: `serve` starts it · `listen`, `tls`, `wire` connections · `head` and `h1`, `h2` requests ·
+//! `proxy` Pingora's hooks · `io`, `gated` the body · `reply` our own answers · `upstream` where requests go ·
+//! [`record`] what is known about a request when it is over · [`snapshot`] what a request is decided with.
+
+pub mod record;
+pub mod serve;
+pub mod snapshot;
+mod upstream;
