@@ -11,6 +11,7 @@ pub mod decision;
 pub mod fault;
 pub mod io;
 pub mod limit;
+pub mod path;
 mod policy;
 pub mod request;
 pub mod run;

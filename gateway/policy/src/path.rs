@@ -1,0 +1,514 @@
+//! One canonical path for routing, limits, scanning and the upstream. It owns what counts as the same path and what
+//! is refused; it knows nothing of queries, hosts or routes.
+//!
+//! The canonical form is decoded UTF-8 in which only `%25`, `%23`, `%3F` (and `%2F` where kept) stay encoded, so it
+//! is a fixed point: reading it again changes nothing. What goes upstream is [`encode`]d from it, never the raw text.
+//!
+//! | in | what happens |
+//! |---|---|
+//! | `%41`, `%e3%81%82`, raw UTF-8 | decoded; hex digits in either case |
+//! | `.`, `..`, `%2e%2e`, `//` | resolved, merged; `..` above the root is refused |
+//! | `%2f` | refused (default), kept as one segment's byte, or read as `/`: [`EncodedSlash`] |
+//! | `%25xx` with two hex digits | refused (default) or kept: an application that decodes twice would see another path |
+//! | `\`, `%5c`, `%00`, controls, `%zz`, `%u0041`, overlong or other invalid UTF-8, `#`, `?` | refused |
+//! | `;x` | data of its segment, sent as `%3B`, so that no servlet container cuts it off; `..;` and `.;` are refused |
+//! | letter case | kept: paths are case-sensitive |
+
+use serde::Deserialize;
+
+/// Why a path has no single canonical form. The text is for events, never for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathFault {
+    /// Does not begin with a slash.
+    NotAbsolute,
+    /// A percent sign without two hex digits, `%uXXXX` included.
+    BadEscape,
+    /// NUL or another control character, plain or encoded.
+    Control,
+    /// `\`, plain or encoded: some servers read it as a slash.
+    Backslash,
+    /// `%2F` where the policy refuses it.
+    EncodedSlash,
+    /// `%25` followed by two hex digits where the policy refuses it.
+    DoubleEncoding,
+    /// Overlong or otherwise invalid UTF-8.
+    NotUtf8,
+    /// `..` above the root.
+    AboveRoot,
+    /// `..;` or `.;`: servlet containers drop the parameter and resolve the rest.
+    DotParameter,
+    /// A fragment or a query inside the path.
+    Delimiter,
+}
+
+impl PathFault {
+    /// A short detail for the event.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "path does not begin with a slash",
+            Self::BadEscape => "bad percent escape",
+            Self::Control => "control character in the path",
+            Self::Backslash => "backslash in the path",
+            Self::EncodedSlash => "encoded slash in the path",
+            Self::DoubleEncoding => "doubly encoded path",
+            Self::NotUtf8 => "path is not UTF-8",
+            Self::AboveRoot => "path leaves the root",
+            Self::DotParameter => "parameter on a dot segment",
+            Self::Delimiter => "fragment or query delimiter in the path",
+        }
+    }
+}
+
+/// What `%2F` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlash {
+    /// Refuse the request: applications disagree about it.
+    #[default]
+    Refuse,
+    /// Part of a segment, sent as `%2F`. For applications with names such as `@scope%2Fname`; they must not decode
+    /// it into a separator before they route.
+    Keep,
+    /// The same as `/`.
+    Decode,
+}
+
+/// What `%25` before two hex digits means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DoubleEncoding {
+    /// Refuse the request: an application that decodes twice would see another path than the gateway.
+    #[default]
+    Refuse,
+    /// A literal percent sign, sent as `%25`. For applications that surely decode once.
+    Keep,
+}
+
+/// The two choices that depend on the application behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// `%2F` in a path: `refuse` (default), `keep` or `decode`.
+    pub encoded_slash: EncodedSlash,
+    /// `%25` followed by two hex digits: `refuse` (default) or `keep`.
+    pub double_encoding: DoubleEncoding,
+}
+
+/// The canonical form of a raw path under the default rules. `out` is scratch: it is written only when `raw` is not
+/// canonical already.
+///
+/// # Errors
+/// When two readers could understand the path differently.
+pub fn canonical<'a>(raw: &'a str, out: &'a mut String) -> Result<&'a str, PathFault> {
+    canonical_with(raw, Rules::default(), out)
+}
+
+/// The canonical form of a raw path. An empty path is `/`; `*` (as in `OPTIONS *`) stays.
+///
+/// # Errors
+/// When two readers could understand the path differently.
+pub fn canonical_with<'a>(
+    raw: &'a str,
+    rules: Rules,
+    out: &'a mut String,
+) -> Result<&'a str, PathFault> {
+    if raw.is_empty() {
+        return Ok("/");
+    }
+    if raw == "*" || is_canonical(raw) {
+        return Ok(raw);
+    }
+    if !raw.starts_with('/') {
+        return Err(PathFault::NotAbsolute);
+    }
+    let mut bytes = std::mem::take(out).into_bytes();
+    bytes.clear();
+    decode(raw.as_bytes(), rules, &mut bytes)?;
+    *out = String::from_utf8(bytes).map_err(|_| PathFault::NotUtf8)?;
+    if out.chars().any(char::is_control) {
+        return Err(PathFault::Control);
+    }
+    Ok(out)
+}
+
+/// Whether the slow way can be skipped: plain ASCII, no escapes, no empty or dotted segments.
+fn is_canonical(raw: &str) -> bool {
+    let mut before = 0u8;
+    for byte in raw.bytes() {
+        let plain = matches!(byte, 0x20..=0x7e) && !matches!(byte, b'%' | b'\\' | b'#' | b'?');
+        // A segment that begins with a dot may still be fine (`/.well-known`); the slow way knows.
+        if !plain || (before == b'/' && matches!(byte, b'/' | b'.')) {
+            return false;
+        }
+        before = byte;
+    }
+    raw.starts_with('/')
+}
+
+/// Decodes segment by segment; a dot segment takes back what was written.
+fn decode(raw: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), PathFault> {
+    let mut rest = raw;
+    // Where the current segment begins in `out`, after its slash.
+    let mut segment = 0;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let (byte, encoded) = match byte {
+            b'%' => {
+                let (value, tail) = escape(rest)?;
+                rest = tail;
+                (value, true)
+            }
+            plain => (plain, false),
+        };
+        match byte {
+            b'/' if !encoded || rules.encoded_slash == EncodedSlash::Decode => {
+                end_segment(out, segment)?;
+                out.push(b'/');
+                segment = out.len();
+            }
+            b'/' if rules.encoded_slash == EncodedSlash::Keep => out.extend_from_slice(b"%2F"),
+            b'/' => return Err(PathFault::EncodedSlash),
+            b'\\' => return Err(PathFault::Backslash),
+            b'%' => out.extend_from_slice(b"%25"),
+            b'?' if encoded => out.extend_from_slice(b"%3F"),
+            b'#' if encoded => out.extend_from_slice(b"%23"),
+            b'?' | b'#' => return Err(PathFault::Delimiter),
+            0..=0x1f | 0x7f => return Err(PathFault::Control),
+            other => out.push(other),
+        }
+    }
+    if end_segment(out, segment)? {
+        out.push(b'/');
+    }
+    // On what was written, so that spelling the second escape's digits as escapes hides nothing.
+    let doubled = |window: &[u8]| {
+        window
+            .strip_prefix(b"%25")
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if rules.double_encoding == DoubleEncoding::Refuse && out.windows(5).any(doubled) {
+        return Err(PathFault::DoubleEncoding);
+    }
+    Ok(())
+}
+
+/// The byte behind a percent sign, and what follows it.
+fn escape(rest: &[u8]) -> Result<(u8, &[u8]), PathFault> {
+    if let [high, low, tail @ ..] = rest
+        && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+    {
+        return Ok((high << 4 | low, tail));
+    }
+    Err(PathFault::BadEscape)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// Resolves the segment that just ended; `true` when it is gone together with the slash before it.
+fn end_segment(out: &mut Vec<u8>, segment: usize) -> Result<bool, PathFault> {
+    let text = out.get(segment..).unwrap_or_default();
+    let slash = segment.saturating_sub(1);
+    match text {
+        b"" | b"." => out.truncate(slash),
+        b".." => {
+            let before = out.get(..slash).unwrap_or_default();
+            let parent = before.iter().rposition(|&byte| byte == b'/');
+            out.truncate(parent.ok_or(PathFault::AboveRoot)?);
+        }
+        [b'.', b';', ..] | [b'.', b'.', b';', ..] => return Err(PathFault::DotParameter),
+        _ if hides_dots(text) => return Err(PathFault::EncodedSlash),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Whether a segment with kept slashes would have empty or dotted parts once somebody decodes them.
+fn hides_dots(segment: &[u8]) -> bool {
+    let mut rest = segment;
+    let mut kept = false;
+    loop {
+        let end = rest.windows(3).position(|window| window == b"%2F");
+        kept |= end.is_some();
+        let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let name = part.split(|&byte| byte == b';').next().unwrap_or_default();
+        if kept && matches!(name, b"" | b"." | b"..") {
+            return true;
+        }
+        match end.and_then(|end| rest.get(end + 3..)) {
+            Some(tail) => rest = tail,
+            None => return false,
+        }
+    }
+}
+
+/// The form of a canonical path that goes upstream: everything outside RFC 3986 `pchar` is encoded, and `;` as well.
+/// `out` is scratch: it is written only when something has to be encoded.
+pub fn encode<'a>(canonical: &'a str, out: &'a mut String) -> &'a str {
+    if canonical.bytes().all(travels) {
+        return canonical;
+    }
+    out.clear();
+    for byte in canonical.bytes() {
+        if travels(byte) {
+            out.push(char::from(byte));
+        } else {
+            let digit = |value: u8| {
+                char::from_digit(u32::from(value), 16)
+                    .map_or('0', |digit| digit.to_ascii_uppercase())
+            };
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+/// Bytes sent as they are. A percent sign in a canonical path always begins an escape that is kept.
+fn travels(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/%".contains(&byte)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canon(raw: &str) -> Result<String, PathFault> {
+        canonical(raw, &mut String::new()).map(str::to_owned)
+    }
+
+    fn with(
+        raw: &str,
+        encoded_slash: EncodedSlash,
+        double_encoding: DoubleEncoding,
+    ) -> Result<String, PathFault> {
+        let rules = Rules {
+            encoded_slash,
+            double_encoding,
+        };
+        canonical_with(raw, rules, &mut String::new()).map(str::to_owned)
+    }
+
+    fn upstream(raw: &str) -> String {
+        encode(&canon(raw).unwrap(), &mut String::new()).to_owned()
+    }
+
+    #[test]
+    fn spellings_of_one_path_become_one() {
+        for (raw, want) in [
+            ("", "/"),
+            ("/", "/"),
+            ("*", "*"),
+            ("/admin", "/admin"),
+            ("/%61dmin", "/admin"),
+            ("/%61%64%6D%69%6e", "/admin"),
+            ("//admin", "/admin"),
+            ("///admin//x///", "/admin/x/"),
+            ("/./admin", "/admin"),
+            ("/admin/.", "/admin/"),
+            ("/x/../admin", "/admin"),
+            ("/x/%2e%2e/admin", "/admin"),
+            ("/x/.%2E/admin", "/admin"),
+            ("/x/..", "/"),
+            ("/x//../admin", "/admin"),
+            ("/a/b/../..", "/"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/..a/...", "/..a/..."),
+            ("/a%20b", "/a b"),
+            ("/caf%C3%A9", "/café"),
+            ("/café", "/café"),
+            ("/a%3fb%23c", "/a%3Fb%23c"),
+            ("/50%25", "/50%25"),
+            ("/50%25off", "/50%25off"),
+            ("/a;b=1", "/a;b=1"),
+            ("/a%3bb", "/a;b"),
+            ("/Admin", "/Admin"),
+        ] {
+            assert_eq!(canon(raw).as_deref(), Ok(want), "{raw}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_readers_disagree_about() {
+        for (raw, fault) in [
+            ("admin", PathFault::NotAbsolute),
+            ("http://a/b", PathFault::NotAbsolute),
+            ("%2fadmin", PathFault::NotAbsolute),
+            ("/..", PathFault::AboveRoot),
+            ("/%2e%2e", PathFault::AboveRoot),
+            ("/a/../../etc", PathFault::AboveRoot),
+            ("//../etc", PathFault::AboveRoot),
+            ("/..%2fetc", PathFault::EncodedSlash),
+            ("/a%2Fb", PathFault::EncodedSlash),
+            ("/..;/admin", PathFault::DotParameter),
+            ("/x/..;a=b/admin", PathFault::DotParameter),
+            ("/x/.;/admin", PathFault::DotParameter),
+            ("/x/%2e%2e%3b/admin", PathFault::DotParameter),
+            ("/x/..;", PathFault::DotParameter),
+            ("/a\\b", PathFault::Backslash),
+            ("/..%5cetc", PathFault::Backslash),
+            ("/a%00", PathFault::Control),
+            ("/a%0d%0ab", PathFault::Control),
+            ("/a\tb", PathFault::Control),
+            ("/a%7f", PathFault::Control),
+            ("/a%c2%85", PathFault::Control),
+            ("/%zz", PathFault::BadEscape),
+            ("/a%", PathFault::BadEscape),
+            ("/a%2", PathFault::BadEscape),
+            ("/%u002e", PathFault::BadEscape),
+            ("/%+1", PathFault::BadEscape),
+            ("/%2561dmin", PathFault::DoubleEncoding),
+            ("/%252e%252e/", PathFault::DoubleEncoding),
+            ("/%25%32%66", PathFault::DoubleEncoding),
+            ("/%c0%ae%c0%ae/", PathFault::NotUtf8),
+            ("/%e0%80%af", PathFault::NotUtf8),
+            ("/%c1%9c", PathFault::NotUtf8),
+            ("/%ff", PathFault::NotUtf8),
+            ("/%ed%a0%80", PathFault::NotUtf8),
+            ("/a#b", PathFault::Delimiter),
+            ("/a?b", PathFault::Delimiter),
+        ] {
+            assert_eq!(canon(raw), Err(fault), "{raw}");
+        }
+    }
+
+    #[test]
+    fn encoded_slash_follows_the_policy() {
+        let keep = |raw| with(raw, EncodedSlash::Keep, DoubleEncoding::Refuse);
+        assert_eq!(keep("/@a%2fb").as_deref(), Ok("/@a%2Fb"));
+        assert_eq!(keep("/@a%2Fb").as_deref(), Ok("/@a%2Fb"));
+        let decode = |raw| with(raw, EncodedSlash::Decode, DoubleEncoding::Refuse);
+        assert_eq!(decode("/a%2fb").as_deref(), Ok("/a/b"));
+        assert_eq!(decode("/a/..%2fb").as_deref(), Ok("/b"));
+        assert_eq!(decode("/..%2fb"), Err(PathFault::AboveRoot));
+    }
+
+    #[test]
+    fn a_kept_slash_hides_no_dot_segment() {
+        let keep = |raw| with(raw, EncodedSlash::Keep, DoubleEncoding::Refuse);
+        for raw in [
+            "/..%2fb",
+            "/a%2f..",
+            "/a/..%2F..%2fb",
+            "/%2e%2e%2f",
+            "/a%2f.%2fb",
+            "/a%2f..;x",
+        ] {
+            assert_eq!(keep(raw), Err(PathFault::EncodedSlash), "{raw}");
+        }
+    }
+
+    #[test]
+    fn kept_double_encoding_stays_encoded() {
+        let keep = |raw| with(raw, EncodedSlash::Refuse, DoubleEncoding::Keep);
+        assert_eq!(keep("/%2541").as_deref(), Ok("/%2541"));
+        assert_eq!(keep("/%25%34%31").as_deref(), Ok("/%2541"));
+    }
+
+    #[test]
+    fn what_goes_upstream_is_encoded() {
+        assert_eq!(upstream("/a b"), "/a%20b");
+        assert_eq!(upstream("/caf%c3%a9"), "/caf%C3%A9");
+        assert_eq!(upstream("/a;jsessionid=1"), "/a%3Bjsessionid=1");
+        assert_eq!(upstream("/%22%3c%3e%7c"), "/%22%3C%3E%7C");
+        assert_eq!(upstream("/50%25"), "/50%25");
+        assert_eq!(upstream("/a%3fb"), "/a%3Fb");
+    }
+
+    #[test]
+    fn a_canonical_path_is_only_borrowed() {
+        let mut out = String::new();
+        canonical("/api/v1/items:list", &mut out).unwrap();
+        assert_eq!(out.capacity(), 0);
+        encode("/api/v1/items:list", &mut out);
+        assert_eq!(out.capacity(), 0);
+    }
+
+    /// Every character of a path, some of them percent-encoded, some twice as often as usual.
+    fn hostile() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            Just("/".to_owned()),
+            Just("..".to_owned()),
+            Just(".".to_owned()),
+            Just(";".to_owned()),
+            Just("%2e".to_owned()),
+            Just("%2F".to_owned()),
+            Just("%25".to_owned()),
+            Just("%32%66".to_owned()),
+            Just("2f".to_owned()),
+            Just("%5c".to_owned()),
+            Just("%3B".to_owned()),
+            "[a-zA-Z0-9 ;:@!+]{1,4}",
+            "%[0-9a-fA-F]{2}",
+            "\\PC{1,2}",
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| format!("/{}", parts.concat()))
+    }
+
+    fn rules() -> impl Strategy<Value = Rules> {
+        let slash = prop_oneof![
+            Just(EncodedSlash::Refuse),
+            Just(EncodedSlash::Keep),
+            Just(EncodedSlash::Decode)
+        ];
+        let double = prop_oneof![Just(DoubleEncoding::Refuse), Just(DoubleEncoding::Keep)];
+        (slash, double).prop_map(|(encoded_slash, double_encoding)| Rules {
+            encoded_slash,
+            double_encoding,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn canonical_is_a_fixed_point(raw in hostile(), rules in rules()) {
+            let (mut out, mut again, mut sent, mut back) = Default::default();
+            if let Ok(path) = canonical_with(&raw, rules, &mut out) {
+                prop_assert_eq!(canonical_with(path, rules, &mut again), Ok(path));
+                let sent = encode(path, &mut sent);
+                prop_assert!(sent.bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert_eq!(canonical_with(sent, rules, &mut back), Ok(path));
+            }
+        }
+
+        #[test]
+        fn no_segment_is_empty_or_dotted(raw in hostile(), rules in rules()) {
+            let mut out = String::new();
+            if let Ok(path) = canonical_with(&raw, rules, &mut out) {
+                prop_assert!(path.starts_with('/'));
+                prop_assert!(!path.contains("//") && !path.contains('\\'));
+                let dotted = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+                prop_assert!(!path.split('/').any(dotted), "{path}");
+                prop_assert!(!path.replace("%2F", "/").split('/').any(dotted), "{path}");
+            }
+        }
+
+        #[test]
+        fn encoding_any_byte_changes_nothing(raw in hostile(), picks in any::<u64>()) {
+            let mut spelled = String::new();
+            let mut skip = 0;
+            for (index, byte) in raw.bytes().enumerate() {
+                // Existing escapes and separators stay; anything else may be spelled as an escape.
+                if byte == b'%' { skip = 3; }
+                let keep = skip > 0 || byte == b'/' || !byte.is_ascii() || matches!(byte, b'?' | b'#');
+                skip = usize::saturating_sub(skip, 1);
+                if keep || picks >> (index % 64) & 1 == 0 {
+                    spelled.push_str(std::str::from_utf8(&[byte]).unwrap_or(""));
+                } else {
+                    spelled.push_str(&format!("%{byte:02x}"));
+                }
+            }
+            prop_assume!(raw.is_ascii());
+            let rules = Rules { double_encoding: DoubleEncoding::Keep, ..Rules::default() };
+            let (mut one, mut two) = Default::default();
+            prop_assert_eq!(canonical_with(&raw, rules, &mut one), canonical_with(&spelled, rules, &mut two));
+        }
+    }
+}
