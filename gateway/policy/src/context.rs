@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use crate::checks::OnError;
 use crate::fault::{Path, Weight};
 use crate::sources::Sources;
 
@@ -31,6 +32,12 @@ pub struct Context<'c> {
     pub stable_id: u64,
     /// Where the check stands (`checks.per-ip`).
     pub at: Path,
+    /// What the policy says about a store that gives no answer; `None`: the check's own default.
+    pub on_store_error: Option<OnError>,
+    /// What it says about any other failure of the check itself; `None`: the check's own default.
+    pub on_error: Option<OnError>,
+    /// Unix milliseconds, for lists with expiry.
+    pub now: u64,
     /// Files and environment.
     pub sources: &'c mut dyn Sources,
     /// Secrets by name.
