@@ -13,6 +13,8 @@ use crate::request::{Facts, Request};
 pub struct Needs {
     /// Somebody must have established who asks.
     pub identity: bool,
+    /// A check must have looked up where the client is.
+    pub place: bool,
     /// The whole body, at most so many bytes held.
     pub body: Option<u64>,
 }
@@ -50,6 +52,8 @@ pub struct Turn<'t, 'r, I> {
     pub io: &'t mut I,
     /// The check's own position, for effects.
     pub id: CheckId,
+    /// The route's stable identity, for keys: from its name, so that counters survive a reload that moves it.
+    pub route: u64,
 }
 
 /// Edits that a check makes to every answer of the routes that use it, whoever writes the answer.

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::checks::OnError;
 use crate::fault::{Path, Weight};
+use crate::key::Keys;
 use crate::sources::Sources;
 
 /// A fault that knows its path but not yet its line: the loader looks that up in the located tree.
@@ -30,6 +31,8 @@ pub struct Context<'c> {
     pub name: &'c str,
     /// Stable identity for counters: from the name, and the route's name where `with:` changed the check.
     pub stable_id: u64,
+    /// What counters and look-ups hash their keys with.
+    pub keys: Keys,
     /// Where the check stands (`checks.per-ip`).
     pub at: Path,
     /// What the policy says about a store that gives no answer; `None`: the check's own default.

@@ -10,6 +10,7 @@ pub mod context;
 pub mod decision;
 pub mod fault;
 pub mod io;
+pub mod key;
 pub mod limit;
 pub mod path;
 mod policy;

@@ -39,6 +39,8 @@ pub struct Step {
 pub struct Plan {
     /// The route.
     pub route: RouteId,
+    /// Its stable identity, from its name (`key::stable`), for counters that must survive a reload.
+    pub stable_id: u64,
     /// Where it goes.
     pub upstream: UpstreamId,
     /// Its checks, in order.
@@ -75,6 +77,7 @@ pub async fn run<I: Io>(
         if mode == Mode::Disabled {
             continue;
         }
+        let written = effects.response.len();
         let answer = match policy.check(step.id) {
             Some(check) => {
                 let mut turn = Turn {
@@ -83,6 +86,7 @@ pub async fn run<I: Io>(
                     effects: &mut effects,
                     io,
                     id: step.id,
+                    route: plan.stable_id,
                 };
                 check.ask(&mut turn).await
             }
@@ -92,6 +96,8 @@ pub async fn run<I: Io>(
         let outcome = match answer {
             Answer::Pass => continue,
             Answer::Deny(denial) if mode == Mode::Observe => {
+                // What the refusal would have said (WWW-Authenticate) has no place on an answer that passes.
+                effects.response.truncate(written);
                 would.push(Would {
                     check: step.id,
                     reason: denial.reason,
