@@ -1,0 +1,147 @@
+//! What happened, one JSON line each: the shape of an event and the handle that everything which has something to
+//! report holds. How a line is written is `line`, where it goes is `sink`; neither decides anything about a request.
+
+mod line;
+mod mask;
+mod sink;
+mod stamp;
+mod text;
+
+use std::net::IpAddr;
+
+use policy::decision::{Action, Reason};
+
+pub(crate) use sink::{Events, Options, Target, WhenFull};
+
+/// What a line reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Kind {
+    /// A request was answered, or its client went away.
+    #[default]
+    Request,
+    /// A connection was closed before a request could be read on it: denied, banned, over a cap.
+    ConnectionRefused,
+    /// Bytes that are no request; answered 400 without reaching the policy.
+    Malformed,
+    /// A policy was put into service.
+    PolicyLoaded,
+    /// A policy had faults; the one before it keeps serving.
+    PolicyRejected,
+    /// Somebody used the admin listener to change something.
+    Admin,
+    /// The gateway listens.
+    Started,
+    /// The gateway takes no more connections.
+    Stopping,
+    /// Lines were lost; `dropped` says how many.
+    EventsDropped,
+}
+
+impl Kind {
+    /// The word in `event`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::ConnectionRefused => "connection_refused",
+            Self::Malformed => "malformed",
+            Self::PolicyLoaded => "policy_loaded",
+            Self::PolicyRejected => "policy_rejected",
+            Self::Admin => "admin",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::EventsDropped => "events_dropped",
+        }
+    }
+}
+
+/// One WAF rule that matched and logs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Finding<'a> {
+    /// The rule's id as its author wrote it.
+    pub(crate) id: &'a str,
+    /// The rule's message.
+    pub(crate) msg: &'a str,
+    /// The rule's severity; empty when it has none.
+    pub(crate) severity: &'a str,
+    /// Where it matched, such as `ARGS:q`.
+    pub(crate) target: &'a str,
+}
+
+/// What a check in observe mode would have done, by name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WouldDeny<'a> {
+    /// The check.
+    pub(crate) check: &'a str,
+    /// Its reason.
+    pub(crate) reason: Reason,
+}
+
+/// One event, borrowed from wherever its parts live. Empty text and `None` are left out of the line.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Event<'a> {
+    /// Unix milliseconds.
+    pub(crate) time: u64,
+    /// What happened.
+    pub(crate) kind: Kind,
+    /// The request's id.
+    pub(crate) request_id: &'a str,
+    /// The client's address.
+    pub(crate) client: Option<IpAddr>,
+    /// ISO 3166-1 alpha-2, where a `geo` check looked.
+    pub(crate) country: Option<[u8; 2]>,
+    /// Method as sent.
+    pub(crate) method: &'a str,
+    /// Host as sent, made lower-case.
+    pub(crate) host: &'a str,
+    /// Path without query.
+    pub(crate) path: &'a str,
+    /// Query; written only where the settings ask for it.
+    pub(crate) query: Option<&'a str>,
+    /// The route's name.
+    pub(crate) route: &'a str,
+    /// Status of the answer.
+    pub(crate) status: Option<u16>,
+    /// What was done.
+    pub(crate) action: Option<Action>,
+    /// The check that ended the run.
+    pub(crate) check: &'a str,
+    /// Why.
+    pub(crate) reason: Option<Reason>,
+    /// What observing checks would have done, in order.
+    pub(crate) would: &'a [WouldDeny<'a>],
+    /// WAF rules that matched and log.
+    pub(crate) rules: &'a [Finding<'a>],
+    /// WAF score, where a rule set ran and scored.
+    pub(crate) score: Option<u64>,
+    /// Who asked.
+    pub(crate) user: &'a str,
+    /// The upstream group, or the server of it that answered.
+    pub(crate) upstream: &'a str,
+    /// Bytes of the request's body.
+    pub(crate) bytes_in: Option<u64>,
+    /// Bytes of the answer's body.
+    pub(crate) bytes_out: Option<u64>,
+    /// Microseconds from the request's first byte to the answer's last.
+    pub(crate) duration_us: Option<u64>,
+    /// Microseconds of these that the gateway spent deciding.
+    pub(crate) gateway_us: Option<u64>,
+    /// How many policies this process has put into service, the one that decided included.
+    pub(crate) policy_version: Option<u64>,
+    /// Its hash.
+    pub(crate) policy_hash: &'a str,
+    /// A sentence for people, on events that are not about one request.
+    pub(crate) detail: &'a str,
+    /// Every fault of a refused policy.
+    pub(crate) faults: &'a [String],
+    /// Lines lost since the last line.
+    pub(crate) dropped: Option<u64>,
+}
+
+/// The wall clock, in unix milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
