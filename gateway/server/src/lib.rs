@@ -7,8 +7,18 @@
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
 //! `admin` the operators' listener · `demo` an application to try it on.
 
-#[allow(dead_code, unused_imports, reason = "wired by the commands, which land next")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "wired by the commands, which land next"
+)]
 mod events;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "wired by the commands, which land next"
+)]
+mod metrics;
 pub mod record;
 pub mod serve;
 pub mod snapshot;

@@ -1,0 +1,490 @@
+//! What Prometheus sees. Labels are routes, checks, reasons and other words of ours: nothing that a client sends
+//! becomes one. Requests are counted in `tally` by small ids, so that counting is an atomic add; the rest is the
+//! prometheus crate's.
+
+mod names;
+mod tally;
+mod watched;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::Policy;
+use policy::decision::{Action, CheckId, Reason, RouteId, Would};
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder,
+};
+
+use names::{Names, Word};
+use tally::{Families, Key, Tally};
+use watched::Watched;
+
+/// From 10 µs: a decision on a small request is that short.
+const DECIDING: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
+    0.25,
+];
+
+/// For requests and upstreams.
+const ANSWERING: &[f64] = &[
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Everything that is counted, for the life of the process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    names: Arc<Names>,
+    tally: Arc<Tally>,
+    request_seconds: HistogramVec,
+    decision_seconds: HistogramVec,
+    upstream_seconds: HistogramVec,
+    /// Connections that were given a place.
+    pub(crate) connections_accepted: IntCounter,
+    /// Connections open now.
+    pub(crate) connections_open: IntGauge,
+    connections_refused: IntCounterVec,
+    server_healthy: GaugeVec,
+    reloads: IntCounterVec,
+    policy_info: GaugeVec,
+    policy_loaded: Gauge,
+    policy_warnings: IntGauge,
+    /// Event lines that were lost.
+    pub(crate) events_dropped: IntCounter,
+}
+
+/// What is known about one request when it is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample<'s> {
+    /// The route, when one matched.
+    pub(crate) route: Option<RouteId>,
+    /// The check that ended the run.
+    pub(crate) check: Option<CheckId>,
+    /// What was done.
+    pub(crate) action: Action,
+    /// Why.
+    pub(crate) reason: Reason,
+    /// Status of the answer.
+    pub(crate) status: u16,
+    /// Method as sent.
+    pub(crate) method: &'s str,
+    /// What observing checks would have done.
+    pub(crate) would: &'s [Would],
+    /// The whole request.
+    pub(crate) duration: Duration,
+    /// Deciding.
+    pub(crate) deciding: Duration,
+    /// Waiting for the upstream, when it was asked.
+    pub(crate) upstream: Option<Duration>,
+}
+
+/// One policy's routes and checks, looked up once: counting a request hashes no text.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    routes: Vec<RouteMeter>,
+    unrouted: RouteMeter,
+    checks: Vec<Word>,
+}
+
+#[derive(Debug)]
+struct RouteMeter {
+    word: Word,
+    request: Histogram,
+    deciding: Histogram,
+    upstream: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// Only for names that collide or are malformed: never, once the tests pass.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let names = Arc::new(Names::default());
+        let tally = Arc::new(Tally::new());
+        let families = Families::new(Arc::clone(&tally), Arc::clone(&names))?;
+        registry.register(Box::new(families))?;
+        let build = register(
+            &registry,
+            GaugeVec::new(opts("build_info", "Build of this gateway."), &["version"]),
+        )?;
+        build
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
+        let started = register(
+            &registry,
+            Gauge::new(
+                "process_start_time_seconds",
+                "Start of the process, in unix seconds.",
+            ),
+        )?;
+        started.set(unix_seconds());
+        let metrics = Self {
+            request_seconds: histogram(
+                &registry,
+                "request_seconds",
+                "Requests, from header to the answer's end.",
+                ANSWERING,
+            )?,
+            decision_seconds: histogram(
+                &registry,
+                "decision_seconds",
+                "Deciding about a request.",
+                DECIDING,
+            )?,
+            upstream_seconds: histogram(
+                &registry,
+                "upstream_seconds",
+                "From choosing an upstream to its answer's header.",
+                ANSWERING,
+            )?,
+            connections_accepted: counter(
+                &registry,
+                "connections_accepted_total",
+                "Connections that were given a place.",
+            )?,
+            connections_open: register(
+                &registry,
+                IntGauge::with_opts(opts("connections_open", "Connections open now.")),
+            )?,
+            connections_refused: counters(
+                &registry,
+                "connections_refused_total",
+                "Connections that ended before they carried a request.",
+                &["reason"],
+            )?,
+            server_healthy: register(
+                &registry,
+                GaugeVec::new(
+                    opts(
+                        "upstream_server_healthy",
+                        "Whether a server of an upstream group is healthy.",
+                    ),
+                    &["upstream", "server"],
+                ),
+            )?,
+            reloads: counters(
+                &registry,
+                "policy_reloads_total",
+                "Attempts to put another policy into service.",
+                &["result"],
+            )?,
+            policy_info: register(
+                &registry,
+                GaugeVec::new(
+                    opts("policy_info", "The policy in service."),
+                    &["version", "hash"],
+                ),
+            )?,
+            policy_loaded: register(
+                &registry,
+                Gauge::with_opts(opts(
+                    "policy_loaded_timestamp_seconds",
+                    "When the policy was put into service, in unix seconds.",
+                )),
+            )?,
+            policy_warnings: register(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "policy_warnings",
+                    "Warnings of the policy in service.",
+                )),
+            )?,
+            events_dropped: counter(
+                &registry,
+                "events_dropped_total",
+                "Event lines that were lost.",
+            )?,
+            registry,
+            names,
+            tally,
+        };
+        for result in ["ok", "failed"] {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// Looks up what a policy's requests will be counted under.
+    pub(crate) fn resolve(&self, policy: &Policy) -> Resolved {
+        let ids = |count: usize| (0..count).filter_map(|id| u16::try_from(id).ok());
+        Resolved {
+            routes: ids(policy.route_count())
+                .map(|id| self.meter(policy.route_name(RouteId(id))))
+                .collect(),
+            unrouted: self.meter(""),
+            checks: ids(policy.check_count())
+                .map(|id| self.names.word(policy.check_name(CheckId(id))))
+                .collect(),
+        }
+    }
+
+    fn meter(&self, route: &str) -> RouteMeter {
+        RouteMeter {
+            word: self.names.word(route),
+            request: self.request_seconds.with_label_values(&[route]),
+            deciding: self.decision_seconds.with_label_values(&[route]),
+            upstream: self.upstream_seconds.with_label_values(&[route]),
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn request(&self, resolved: &Resolved, sample: &Sample<'_>) {
+        let route = sample
+            .route
+            .and_then(|id| resolved.routes.get(usize::from(id.0)));
+        let route = route.unwrap_or(&resolved.unrouted);
+        let check = |id: CheckId| resolved.checks.get(usize::from(id.0)).copied();
+        self.tally.request(Key {
+            route: route.word,
+            check: sample.check.and_then(check).unwrap_or_default(),
+            action: sample.action,
+            reason: sample.reason,
+            status: sample.status,
+            method: sample.method,
+        });
+        for would in sample.would {
+            let check = check(would.check).unwrap_or_default();
+            self.tally.would(route.word, check, would.reason);
+        }
+        route.request.observe(sample.duration.as_secs_f64());
+        route.deciding.observe(sample.deciding.as_secs_f64());
+        if let Some(upstream) = sample.upstream {
+            route.upstream.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// Counts a connection that was dropped; `why` is one of our own words.
+    pub(crate) fn connection_refused(&self, why: &'static str) {
+        self.connections_refused.with_label_values(&[why]).inc();
+    }
+
+    /// Notes whether a server of an upstream group is healthy.
+    pub(crate) fn server_health(&self, group: &str, server: &str, healthy: bool) {
+        let gauge = self.server_healthy.with_label_values(&[group, server]);
+        gauge.set(if healthy { 1.0 } else { 0.0 });
+    }
+
+    /// A policy is in service.
+    pub(crate) fn policy_loaded(&self, version: u64, hash: &str, warnings: usize, reload: bool) {
+        if reload {
+            self.reloads.with_label_values(&["ok"]).inc();
+        }
+        self.policy_info.reset();
+        self.policy_info
+            .with_label_values(&[version.to_string().as_str(), hash])
+            .set(1.0);
+        self.policy_loaded.set(unix_seconds());
+        self.policy_warnings
+            .set(i64::try_from(warnings).unwrap_or(i64::MAX));
+    }
+
+    /// A policy had faults and is not in service.
+    pub(crate) fn policy_rejected(&self) {
+        self.reloads.with_label_values(&["failed"]).inc();
+    }
+
+    /// Shows a number that somebody else keeps, read when Prometheus asks.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub(crate) fn watch(
+        &self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let watched = Watched::new(name, help, kind, Box::new(read))?;
+        self.registry.register(Box::new(watched))
+    }
+
+    /// The exposition in Prometheus' text format.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 << 10);
+        if let Err(why) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            log::error!("metrics: {why}");
+        }
+        out
+    }
+}
+
+/// How a watched number moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only up.
+    Counter,
+    /// Up and down.
+    Gauge,
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("palisade_{name}"), help)
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let collector = made?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    register(registry, IntCounter::with_opts(opts(name, help)))
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
+    register(registry, HistogramVec::new(opts, &["route"]))
+}
+
+fn unix_seconds() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use policy::Policy;
+    use policy::decision::{Action, Reason};
+
+    use super::{Kind, Metrics, Sample};
+
+    fn refused(method: &str) -> Sample<'_> {
+        Sample {
+            route: None,
+            check: None,
+            action: Action::Deny,
+            reason: Reason::NoRoute,
+            status: 404,
+            method,
+            would: &[],
+            duration: Duration::from_micros(70),
+            deciding: Duration::from_micros(7),
+            upstream: None,
+        }
+    }
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.text()).unwrap()
+    }
+
+    #[test]
+    fn counts_requests_by_our_own_words_only() {
+        let metrics = Metrics::new().unwrap();
+        let resolved = metrics.resolve(&Policy::default());
+        for method in ["GET", "GET", "<script>", "PROPFIND"] {
+            metrics.request(&resolved, &refused(method));
+        }
+        let odd = Sample {
+            status: 799,
+            ..refused("GET")
+        };
+        metrics.request(&resolved, &odd);
+        let text = text(&metrics);
+        let line = |method: &str, status: &str| {
+            format!(
+                r#"palisade_requests_total{{action="deny",check="",method="{method}",reason="no_route",route="",status="{status}"}}"#
+            )
+        };
+        assert!(
+            text.contains(&format!("{} 2", line("GET", "404"))),
+            "{text}"
+        );
+        assert!(text.contains(&format!("{} 2", line("other", "404"))));
+        assert!(text.contains(&format!("{} 1", line("GET", "7xx"))));
+        assert!(text.contains(r#"palisade_decision_seconds_count{route=""} 5"#));
+    }
+
+    #[test]
+    fn loses_no_count_between_threads() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let metrics = Arc::clone(&metrics);
+                std::thread::spawn(move || {
+                    let resolved = metrics.resolve(&Policy::default());
+                    (0..5000).for_each(|_| metrics.request(&resolved, &refused("POST")));
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+        assert!(text(&metrics).contains(r#"status="404"} 20000"#));
+    }
+
+    #[test]
+    fn shows_one_policy_at_a_time() {
+        let metrics = Metrics::new().unwrap();
+        metrics.policy_loaded(1, "aaaa", 0, false);
+        metrics.policy_loaded(2, "bbbb", 1, true);
+        metrics.policy_rejected();
+        let text = text(&metrics);
+        assert!(text.contains(r#"palisade_policy_info{hash="bbbb",version="2"} 1"#));
+        assert!(!text.contains("aaaa"));
+        assert!(text.contains(r#"palisade_policy_reloads_total{result="failed"} 1"#));
+        assert!(text.contains(r#"palisade_policy_reloads_total{result="ok"} 1"#));
+    }
+
+    #[test]
+    fn reads_watched_numbers_when_asked() {
+        let metrics = Metrics::new().unwrap();
+        metrics
+            .watch("body_bytes_held", "Held.", Kind::Gauge, || 7)
+            .unwrap();
+        assert!(text(&metrics).contains("palisade_body_bytes_held 7"));
+    }
+
+    /// Needs `promtool` (Debian: prometheus); passes over where there is none.
+    #[test]
+    fn promtool_finds_nothing_to_complain_about() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        let metrics = Metrics::new().unwrap();
+        metrics.request(&metrics.resolve(&Policy::default()), &refused("GET"));
+        metrics.connection_refused("total");
+        metrics.server_health("app", "127.0.0.1:1", true);
+        metrics.policy_loaded(1, "aaaa", 0, false);
+        let promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut promtool) = promtool else { return };
+        promtool
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&metrics.text())
+            .unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+}
