@@ -1,7 +1,62 @@
-//! Bytes in, verdict out: no tokio, no Pingora, no clock, no disk.
+//! Bytes in, verdict out: the rule engine of Palisade. Knows no HTTP server, no clock, no disk.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`native`] | our YAML rules, already read, → rules |
+//! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
+//! | [`transform`] | what a value goes through before it is looked at |
+//! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
+//! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
+//! | [`Request`], [`Transaction`], [`Verdict`] | one request, from its bytes to the decision |
+//!
+//! # The whole of it
+//! ```
+//! use waf::{Options, Request, Ruleset, Scratch, Step, native};
+//!
+//! let file: native::File = serde_json::from_str(r#"{"rules": [{
+//!     "id": 1, "msg": "UNION-based SQL injection", "targets": ["args"],
+//!     "transform": ["url_decode_uni", "lowercase"],
+//!     "any": [{"regex": "union\\s+select"}, {"libinjection": "sqli"}]
+//! }]}"#)?;
+//! let rules = Ruleset::compile(&[native::Source { name: "own.yaml", file: &file }]).map_err(|f| f[0].clone())?;
+//! let tuning = rules.tune(&Options::default()).map_err(|f| f[0].clone())?;
+//!
+//! let mut transaction = rules.transaction(&tuning, Scratch::default());
+//! let step = transaction.evaluate_headers(&Request {
+//!     method: b"GET",
+//!     target: b"/items?q=1%20UNION%20%20SELECT%20password",
+//!     path: b"/items",
+//!     query: b"q=1%20UNION%20%20SELECT%20password",
+//!     protocol: b"HTTP/1.1",
+//!     headers: &[("host", "shop.example")],
+//!     client: [192, 0, 2, 7].into(),
+//! });
+//! assert_eq!(step, Step::Block);
+//! let (verdict, _scratch) = transaction.finish();
+//! assert!(verdict.block);
+//! assert_eq!(verdict.matches[0].target, "args:q");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod bytes;
+mod compile;
+mod fault;
+mod limits;
+pub mod native;
+mod operator;
+mod request;
+mod rule;
+mod ruleset;
+mod run;
+mod transaction;
 pub mod transform;
+mod variable;
+mod verdict;
 
-/// What the rules found.
-#[derive(Debug, Default)]
-pub struct Verdict {}
+pub use fault::Fault;
+pub use limits::Limits;
+pub use request::{Headers, Request};
+pub use rule::Severity;
+pub use ruleset::{Exclusion, Needs, Options, Ruleset, Tuning};
+pub use transaction::{Scratch, Transaction};
+pub use verdict::{Match, Refusal, Step, Verdict};

@@ -1,0 +1,79 @@
+//! Sets of byte values: what a value holds, what a pattern needs. Owns no text.
+
+/// A set of byte values.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    pub(crate) const EMPTY: Self = Self([0; 4]);
+    pub(crate) const ALL: Self = Self([u64::MAX; 4]);
+
+    /// The distinct bytes of `text`.
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let mut words = [0u64; 4];
+        for &byte in text {
+            // The mask keeps the index inside the array, so the compiler drops the bounds check.
+            if let Some(word) = words.get_mut(usize::from(byte >> 6) & 3) {
+                *word |= 1 << (byte & 63);
+            }
+        }
+        Self(words)
+    }
+
+    pub(crate) fn insert(&mut self, byte: u8) {
+        *self = self.union(Self::of(&[byte]));
+    }
+
+    pub(crate) fn insert_range(&mut self, first: u8, last: u8) {
+        for byte in first..=last {
+            self.insert(byte);
+        }
+    }
+
+    pub(crate) fn contains(self, byte: u8) -> bool {
+        self.intersects(Self::of(&[byte]))
+    }
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a | e, b | f, c | g, d | h])
+    }
+
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        (a & e) | (b & f) | (c & g) | (d & h) != 0
+    }
+
+    /// The same set with every upper-case ASCII letter replaced by its lower-case one.
+    pub(crate) const fn lowercase(self) -> Self {
+        const UPPER: u64 = 0x07FF_FFFE;
+        let [a, b, c, d] = self.0;
+        Self([a, (b & !UPPER) | ((b & UPPER) << 32), c, d])
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |&byte| self.contains(byte))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lowercase_moves_letters_only() {
+        let set = ByteSet::of(b"AZ@[x\x00\xff").lowercase();
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            [0, b'@', b'[', b'a', b'x', b'z', 255]
+        );
+    }
+
+    #[test]
+    fn ranges_and_intersections_agree_with_membership() {
+        let mut set = ByteSet::EMPTY;
+        set.insert_range(b'0', b'9');
+        assert!(set.intersects(ByteSet::of(b"a5")) && !set.intersects(ByteSet::of(b"abc")));
+        assert!(ByteSet::ALL.contains(0) && ByteSet::ALL.contains(255));
+    }
+}

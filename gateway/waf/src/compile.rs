@@ -1,0 +1,252 @@
+//! Rules → what a transaction runs: plans per phase and variable, one automaton of literals, and the list of what
+//! any rule reads at all.
+
+pub(crate) mod literals;
+pub(crate) mod plan;
+pub(crate) mod requirement;
+mod triggers;
+
+use std::collections::HashMap;
+
+use literals::{Collector, Literals};
+use plan::{Builder, Plan, Probe};
+use requirement::Requirement;
+
+use crate::{
+    rule::{Link, Phase, Rule},
+    variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
+};
+
+/// The compiled form of a list of rules.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) literals: Literals,
+    /// By phase, then by variable.
+    pub(crate) phases: [Vec<Reading>; 4],
+    /// What any rule reads; the rest is not even collected.
+    pub(crate) reads: Variables,
+}
+
+/// The plans for one variable in one phase. Each list holds more than one plan only when one trie is too small.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// For members that no name below takes.
+    pub(crate) any: Vec<u32>,
+    /// For one name: everything in `any` and what asks for this name.
+    pub(crate) named: Vec<(Box<[u8]>, Vec<u32>)>,
+    /// Asked in addition, for names that a pattern takes.
+    pub(crate) patterns: Vec<(Box<regex_automata::meta::Regex>, Vec<u32>)>,
+}
+
+impl Reading {
+    pub(crate) fn plans(&self, name: &[u8]) -> &[u32] {
+        let own = self
+            .named
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name));
+        own.map_or(&self.any, |(_, plans)| plans)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.named.is_empty() && self.patterns.is_empty()
+    }
+}
+
+impl Program {
+    pub(crate) fn new(rules: Vec<Rule>) -> Result<Self, String> {
+        let mut planner = Planner::default();
+        let mut wishes: [Vec<Wish>; 4] = Default::default();
+        for (number, rule) in rules.iter().enumerate() {
+            let Some(link) = rule.links.first() else {
+                continue;
+            };
+            let probes = planner.probes(u32::try_from(number).unwrap_or(u32::MAX), link);
+            for target in &link.targets {
+                note(&mut wishes, rule.phase, target, &probes);
+            }
+        }
+        let phases = wishes.map(|wishes| planner.readings(&wishes));
+        let reads = phases.iter().fold(Variables::NONE, |all, readings| {
+            let read = Variable::ALL
+                .iter()
+                .zip(readings)
+                .filter(|(_, reading)| !reading.is_empty());
+            read.fold(all, |all, (&variable, _)| {
+                all.union(Variables::of(&[variable]))
+            })
+        });
+        let count = planner.literals.count();
+        let plans = planner
+            .plans
+            .into_iter()
+            .map(|plan| plan.build(count))
+            .collect();
+        let literals = planner.literals.build()?;
+        Ok(Self {
+            rules,
+            probes: planner.probes,
+            plans,
+            literals,
+            phases,
+            reads,
+        })
+    }
+
+    /// Bytes held by the automaton of literals.
+    pub(crate) fn memory(&self) -> usize {
+        self.literals.memory()
+    }
+}
+
+/// A variable, the members asked for, and by which probe.
+struct Wish<'r> {
+    variable: Variable,
+    selector: &'r Selector,
+    probe: u32,
+}
+
+fn note<'r>(
+    wishes: &mut [Vec<Wish<'r>>; 4],
+    phase: Option<Phase>,
+    target: &'r Target,
+    probes: &[u32],
+) {
+    for variable in target.variables.iter() {
+        let phase = phase.unwrap_or_else(|| arrival(variable));
+        if let Some(list) = wishes.get_mut(phase as usize) {
+            list.extend(probes.iter().map(|&probe| Wish {
+                variable,
+                selector: &target.selector,
+                probe,
+            }));
+        }
+    }
+}
+
+/// The first phase in which a variable is known.
+fn arrival(variable: Variable) -> Phase {
+    if variable == Variable::ResponseBody {
+        Phase::ResponseBody
+    } else if FROM_RESPONSE.has(variable) {
+        Phase::ResponseHeaders
+    } else if FROM_BODY.has(variable) {
+        Phase::RequestBody
+    } else {
+        Phase::RequestHeaders
+    }
+}
+
+#[derive(Default)]
+struct Planner {
+    probes: Vec<Probe>,
+    literals: Collector,
+    plans: Vec<Builder>,
+    /// The same set of probes is planned once, whichever variables ask.
+    known: HashMap<Vec<u32>, Vec<u32>>,
+}
+
+impl Planner {
+    fn probes(&mut self, rule: u32, link: &Link) -> Vec<u32> {
+        let requirement = |test: &crate::rule::Test| {
+            if test.negated {
+                Requirement::none()
+            } else {
+                test.operator.requirement()
+            }
+        };
+        let probe = |test, requirement| Probe {
+            rule,
+            test,
+            pipeline: link.pipeline.clone(),
+            requirement,
+        };
+        let first = self.probes.len();
+        if link.all {
+            let all = link.tests.iter().map(requirement).reduce(Requirement::and);
+            self.probes
+                .push(probe(None, all.unwrap_or_else(Requirement::none)));
+        } else {
+            let each = link.tests.iter().zip(0u16..);
+            self.probes
+                .extend(each.map(|(test, at)| probe(Some(at), requirement(test))));
+        }
+        (first..self.probes.len())
+            .filter_map(|number| u32::try_from(number).ok())
+            .collect()
+    }
+
+    fn readings(&mut self, wishes: &[Wish<'_>]) -> Vec<Reading> {
+        Variable::ALL
+            .iter()
+            .map(|&variable| {
+                let wishes: Vec<&Wish<'_>> = wishes
+                    .iter()
+                    .filter(|wish| wish.variable == variable)
+                    .collect();
+                self.reading(&wishes)
+            })
+            .collect()
+    }
+
+    fn reading(&mut self, wishes: &[&Wish<'_>]) -> Reading {
+        let mut any = Vec::new();
+        let mut named: Vec<(Box<[u8]>, Vec<u32>)> = Vec::new();
+        let mut patterns = Vec::new();
+        for wish in wishes {
+            match wish.selector {
+                Selector::All => any.push(wish.probe),
+                Selector::Name(name) => match named.iter_mut().find(|(own, _)| own == name) {
+                    Some((_, probes)) => probes.push(wish.probe),
+                    None => named.push((name.clone(), vec![wish.probe])),
+                },
+                Selector::Pattern(regex) => patterns.push((regex.clone(), vec![wish.probe])),
+            }
+        }
+        for (_, probes) in &mut named {
+            probes.extend(&any);
+        }
+        Reading {
+            any: self.plan(any),
+            named: named
+                .into_iter()
+                .map(|(name, probes)| (name, self.plan(probes)))
+                .collect(),
+            patterns: patterns
+                .into_iter()
+                .map(|(regex, probes)| (regex, self.plan(probes)))
+                .collect(),
+        }
+    }
+
+    fn plan(&mut self, mut probes: Vec<u32>) -> Vec<u32> {
+        probes.sort_unstable();
+        probes.dedup();
+        if let Some(known) = self.known.get(&probes) {
+            return known.clone();
+        }
+        let mut made = Vec::new();
+        let mut builder = Builder::default();
+        for &number in &probes {
+            let Some(probe) = self.probes.get(number as usize) else {
+                continue;
+            };
+            if !builder.add(number, probe, &mut self.literals) {
+                made.push(std::mem::take(&mut builder));
+                builder.add(number, probe, &mut self.literals);
+            }
+        }
+        if !probes.is_empty() {
+            made.push(builder);
+        }
+        let first = self.plans.len();
+        self.plans.extend(made);
+        let numbers: Vec<u32> = (first..self.plans.len())
+            .filter_map(|n| u32::try_from(n).ok())
+            .collect();
+        self.known.insert(probes, numbers.clone());
+        numbers
+    }
+}

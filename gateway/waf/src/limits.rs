@@ -1,0 +1,54 @@
+//! What one request may cost. Every limit has a default; beyond it the request is refused with a reason of its own.
+
+/// Limits on what a request may contain and on the work spent on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Arguments of query and body together. Default 1000.
+    pub args: usize,
+    /// Bytes of one argument's or cookie's name. Default 1024.
+    pub name: usize,
+    /// Bytes of one value. Default 1 MiB.
+    pub value: usize,
+    /// Bytes scanned, counted once per transformation, automaton and pattern asked. Default 64 Mi, which is some
+    /// 50 ms at worst.
+    pub work: u64,
+    /// Matches reported; the score counts all. Default 64.
+    pub matches: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            args: 1000,
+            name: 1024,
+            value: 1 << 20,
+            work: 64 << 20,
+            matches: 64,
+        }
+    }
+}
+
+/// What is left of the work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget(u64);
+
+impl Budget {
+    pub(crate) const fn new(work: u64) -> Self {
+        Self(work)
+    }
+
+    pub(crate) const fn charge(&mut self, bytes: usize) {
+        self.charge_weighted(bytes, 1);
+    }
+
+    /// Even an empty value costs something: ten thousand of them are work.
+    pub(crate) const fn charge_weighted(&mut self, bytes: usize, weight: u64) {
+        self.0 = self
+            .0
+            .saturating_sub((bytes as u64 + 16).saturating_mul(weight));
+    }
+
+    pub(crate) const fn is_spent(self) -> bool {
+        self.0 == 0
+    }
+}

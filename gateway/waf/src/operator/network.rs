@@ -1,0 +1,41 @@
+//! Addresses in networks. A value that is no address is in no network.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+pub(super) fn contains(networks: &[IpNet], value: &[u8]) -> bool {
+    let address = std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.trim().parse::<IpAddr>().ok());
+    address.is_some_and(|address| {
+        let address = super::canonical(address);
+        networks.iter().any(|network| network.contains(&address))
+    })
+}
+
+/// A network or a single address.
+pub(crate) fn parse(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_networks_addresses_and_mapped_addresses() {
+        let networks: Vec<IpNet> = ["10.0.0.0/8", "2001:db8::1"]
+            .iter()
+            .filter_map(|text| parse(text))
+            .collect();
+        for inside in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"] {
+            assert!(contains(&networks, inside.as_bytes()), "{inside}");
+        }
+        for outside in ["11.0.0.1", "2001:db8::2", "", "ten", "10.0.0.1 or 1=1"] {
+            assert!(!contains(&networks, outside.as_bytes()), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Regular expressions over bytes: no Unicode, a dot matches every byte, as CRS expects. Linear in the value
+//! whatever the pattern.
+
+use regex_automata::{meta, util::syntax};
+use regex_syntax::hir::Hir;
+
+use crate::compile::requirement::Requirement;
+
+/// A compiled pattern larger than this is refused when it is loaded.
+const MAX_NFA_BYTES: usize = 8 << 20;
+/// Up to this many NFA states a pattern becomes a full DFA: no cache that hostile text could thrash.
+const MAX_DFA_STATES: usize = 160;
+const MAX_DFA_BYTES: usize = 512 << 10;
+/// Per thread and pattern, for those that are too large for a full DFA.
+const LAZY_CACHE_BYTES: usize = 256 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: meta::Regex,
+    hir: Hir,
+    weight: u64,
+}
+
+impl Pattern {
+    /// The message names the position inside the pattern.
+    pub(crate) fn new(pattern: &str) -> Result<Self, String> {
+        let syntax = syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .dot_matches_new_line(true);
+        let hir = syntax::parse_with(pattern, &syntax).map_err(|error| error.to_string())?;
+        let regex = meta::Regex::builder()
+            .configure(config())
+            .build_from_hir(&hir)
+            .map_err(|error| error.to_string())?;
+        let weight = weight(&hir);
+        Ok(Self { regex, hir, weight })
+    }
+
+    pub(super) fn is_match(&self, value: &[u8]) -> bool {
+        self.regex.is_match(value)
+    }
+
+    pub(super) fn requirement(&self) -> Requirement {
+        Requirement::of_hir(&self.hir)
+    }
+
+    pub(super) const fn weight(&self) -> u64 {
+        self.weight
+    }
+}
+
+fn config() -> meta::Config {
+    meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(MAX_NFA_BYTES))
+        .dfa_size_limit(Some(MAX_DFA_BYTES))
+        .dfa_state_limit(Some(MAX_DFA_STATES))
+        .hybrid_cache_capacity(LAZY_CACHE_BYTES)
+        .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit)
+}
+
+/// A case-blind selector over names (`args:/^csrf/`).
+pub(crate) fn selector(pattern: &str) -> Result<meta::Regex, String> {
+    let syntax = syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .dot_matches_new_line(true);
+    let hir = syntax::parse_with(pattern, &syntax.case_insensitive(true))
+        .map_err(|error| error.to_string())?;
+    meta::Regex::builder()
+        .configure(config())
+        .build_from_hir(&hir)
+        .map_err(|error| error.to_string())
+}
+
+/// Large patterns may fall back to simulating the NFA; they cost more of the budget.
+fn weight(hir: &Hir) -> u64 {
+    let literal_ish = hir.properties().is_literal() || hir.properties().is_alternation_literal();
+    if literal_ish { 1 } else { 4 }
+}

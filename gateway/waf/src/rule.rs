@@ -1,0 +1,131 @@
+//! The one rule model. SecLang and our YAML rules both become this; nothing behind it knows which it was.
+
+use std::sync::Arc;
+
+use crate::{fault::Fault, operator::Operator, transform::Transform, variable::Target};
+
+/// When a rule is asked. The numbers are SecLang's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Phase {
+    RequestHeaders = 0,
+    RequestBody = 1,
+    ResponseHeaders = 2,
+    ResponseBody = 3,
+}
+
+/// How bad a match is. The number is its default score.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Score 2.
+    Notice,
+    /// Score 3.
+    Warning,
+    /// Score 4.
+    Error,
+    /// Score 5.
+    Critical,
+}
+
+impl Severity {
+    /// What a match adds to the score unless the rule says otherwise.
+    #[must_use]
+    pub const fn score(self) -> u32 {
+        match self {
+            Self::Notice => 2,
+            Self::Warning => 3,
+            Self::Error => 4,
+            Self::Critical => 5,
+        }
+    }
+
+    /// The name used in rules and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One rule: a chain of links that must all match, and what follows when they do.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: u32,
+    /// `None`: each value is looked at as soon as it is known, so that a request can be refused before its body.
+    pub(crate) phase: Option<Phase>,
+    pub(crate) origin: Origin,
+    pub(crate) msg: Arc<str>,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) tags: Arc<[Arc<str>]>,
+    pub(crate) effect: Effect,
+    /// A match is reported.
+    pub(crate) log: bool,
+    /// Never empty: front ends refuse a rule without a condition.
+    pub(crate) links: Vec<Link>,
+}
+
+/// Where a rule was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) source: Arc<str>,
+    pub(crate) line: Option<u32>,
+    pub(crate) path: String,
+}
+
+/// What a match does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effect {
+    /// Nothing beyond being reported.
+    Pass,
+    /// Adds to the request's score, once per request however many values match.
+    Score(u32),
+    /// Refuses whatever the score.
+    Deny,
+    /// Ends the evaluation: the request passes.
+    Allow,
+}
+
+/// One condition: some values, made plain by a pipeline, put to tests.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) except: Vec<Target>,
+    pub(crate) pipeline: Vec<Transform>,
+    pub(crate) tests: Vec<Test>,
+    /// All tests must hold for the same value; otherwise one is enough. SecLang has exactly one test.
+    pub(crate) all: bool,
+}
+
+/// One operator and whether its answer is turned round.
+#[derive(Debug)]
+pub(crate) struct Test {
+    pub(crate) operator: Operator,
+    pub(crate) negated: bool,
+}
+
+impl Test {
+    pub(crate) fn holds(&self, value: &[u8]) -> bool {
+        self.operator.matches(value) != self.negated
+    }
+}
+
+impl Origin {
+    pub(crate) fn fault(&self, rule: u32, path: &str, message: String) -> Fault {
+        let dot = if path.is_empty() || self.path.is_empty() {
+            ""
+        } else {
+            "."
+        };
+        Fault {
+            source: self.source.to_string(),
+            line: self.line,
+            rule: Some(rule),
+            path: format!("{}{dot}{path}", self.path),
+            message,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Collects what rules read from a request into one buffer of names and values. What no rule reads is not copied;
+//! what a limit forbids is a refusal. Knows nothing of rules beyond the set of variables they read.
+
+use std::io::Write;
+
+use crate::{
+    limits::Limits,
+    request::{Headers, Request},
+    transform::Transform,
+    variable::{Variable, Variables},
+    verdict::Refusal,
+};
+
+/// A buffer larger than this is given back after the request that needed it.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// A range of the buffer.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Span {
+    from: usize,
+    to: usize,
+}
+
+/// One member of a collection, or a variable that stands alone (then the name is empty).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) variable: Variable,
+    pub(crate) name: Span,
+    pub(crate) text: Span,
+}
+
+/// Everything collected so far.
+#[derive(Default)]
+pub(crate) struct Values {
+    bytes: Vec<u8>,
+    list: Vec<Value>,
+    args: usize,
+    refusal: Option<Refusal>,
+    /// A decoded name and value before they are copied.
+    decoded: [Vec<u8>; 2],
+}
+
+impl Values {
+    pub(crate) fn reset(&mut self) {
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+        self.list.clear();
+        self.args = 0;
+        self.refusal = None;
+    }
+
+    pub(crate) fn list(&self) -> &[Value] {
+        &self.list
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.from..span.to).unwrap_or_default()
+    }
+
+    pub(crate) const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    pub(crate) fn head(&mut self, request: &Request<'_>, reads: Variables, limits: &Limits) {
+        let mut into = Into {
+            values: self,
+            reads,
+            limits,
+        };
+        into.lines(request);
+        into.query(request.query);
+        request
+            .headers
+            .each(&mut |name, value| into.header(name, value));
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Span {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span {
+            from,
+            to: self.bytes.len(),
+        }
+    }
+
+    /// The answer's head.
+    pub(crate) fn response(
+        &mut self,
+        status: u16,
+        headers: &dyn Headers,
+        reads: Variables,
+        limits: &Limits,
+    ) {
+        let mut into = Into {
+            values: self,
+            reads,
+            limits,
+        };
+        if reads.has(Variable::ResponseStatus) {
+            let from = into.values.bytes.len();
+            // Writing to a Vec cannot fail.
+            let _ = write!(into.values.bytes, "{status}");
+            into.push_tail(Variable::ResponseStatus, from);
+        }
+        headers.each(&mut |name, value| {
+            into.member(Variable::ResponseHeader, name, value);
+            into.member(Variable::ResponseHeaderName, name, name);
+        });
+    }
+
+    /// The first refusal stands.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        if self.refusal.is_none() {
+            self.refusal = Some(refusal);
+        }
+    }
+}
+
+/// Adds values under a set of variables and limits.
+pub(crate) struct Into<'v, 'l> {
+    values: &'v mut Values,
+    reads: Variables,
+    limits: &'l Limits,
+}
+
+impl<'v, 'l> Into<'v, 'l> {
+    pub(crate) const fn new(values: &'v mut Values, reads: Variables, limits: &'l Limits) -> Self {
+        Self {
+            values,
+            reads,
+            limits,
+        }
+    }
+
+    /// A variable that stands alone.
+    pub(crate) fn alone(&mut self, variable: Variable, text: &[u8]) {
+        self.member(variable, b"", text);
+    }
+
+    pub(crate) fn member(&mut self, variable: Variable, name: &[u8], text: &[u8]) {
+        if !self.reads.has(variable) {
+            return;
+        }
+        if text.len() > self.limits.value {
+            self.values.refuse(Refusal::ValueTooLong);
+            return;
+        }
+        let name = self.values.copy(name);
+        let text = self.values.copy(text);
+        self.values.list.push(Value {
+            variable,
+            name,
+            text,
+        });
+    }
+
+    /// An argument of query or body, counted against the limit, and its name.
+    pub(crate) fn argument(
+        &mut self,
+        variable: Variable,
+        names: Variable,
+        name: &[u8],
+        text: &[u8],
+    ) {
+        self.values.args += 1;
+        if self.values.args > self.limits.args {
+            self.values.refuse(Refusal::TooManyArgs);
+        } else if name.len() > self.limits.name {
+            self.values.refuse(Refusal::NameTooLong);
+        } else {
+            self.member(variable, name, text);
+            // A name is a value in its own right, and answers to itself: `args_names:q`.
+            self.member(names, name, name);
+        }
+    }
+
+    fn lines(&mut self, request: &Request<'_>) {
+        use Variable::{
+            Method, Path, Protocol, QueryString, RemoteAddr, RequestBasename, RequestFilename,
+            RequestLine, RequestUri, RequestUriRaw,
+        };
+        let raw_path = request
+            .target
+            .split(|&byte| byte == b'?')
+            .next()
+            .unwrap_or_default();
+        let basename = raw_path
+            .rsplit(|&byte| byte == b'/' || byte == b'\\')
+            .next()
+            .unwrap_or_default();
+        self.alone(Method, request.method);
+        self.alone(Path, request.path);
+        self.alone(QueryString, request.query);
+        self.alone(Protocol, request.protocol);
+        self.alone(RequestUri, request.target);
+        self.alone(RequestUriRaw, request.target);
+        self.alone(RequestFilename, raw_path);
+        self.alone(RequestBasename, basename);
+        if self.reads.has(RequestLine) {
+            let parts = [request.method, b" ", request.target, b" ", request.protocol];
+            let from = self.values.bytes.len();
+            parts
+                .iter()
+                .for_each(|part| self.values.bytes.extend_from_slice(part));
+            self.push_tail(RequestLine, from);
+        }
+        if self.reads.has(RemoteAddr) {
+            let from = self.values.bytes.len();
+            // Writing to a Vec cannot fail.
+            let _ = write!(
+                self.values.bytes,
+                "{}",
+                crate::operator::canonical(request.client)
+            );
+            self.push_tail(RemoteAddr, from);
+        }
+    }
+
+    fn push_tail(&mut self, variable: Variable, from: usize) {
+        let text = Span {
+            from,
+            to: self.values.bytes.len(),
+        };
+        self.values.list.push(Value {
+            variable,
+            name: Span::default(),
+            text,
+        });
+    }
+
+    fn query(&mut self, query: &[u8]) {
+        if query.is_empty() || !self.reads.intersects(QUERY) {
+            return;
+        }
+        let [mut name_out, mut value_out] = std::mem::take(&mut self.values.decoded);
+        for pair in query
+            .split(|&byte| byte == b'&')
+            .filter(|pair| !pair.is_empty())
+        {
+            let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+            let (name, value) = pair.split_at(at);
+            let name = decoded(name, &mut name_out);
+            let value = decoded(value.get(1..).unwrap_or_default(), &mut value_out);
+            self.argument(Variable::QueryArg, Variable::QueryArgName, name, value);
+            if self.values.refusal.is_some() {
+                break;
+            }
+        }
+        self.values.decoded = [name_out, value_out];
+    }
+
+    /// The body, by its type. What has no parser is one value.
+    pub(crate) fn body(&mut self, _content_type: &[u8], bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.alone(Variable::RequestBody, bytes);
+            self.member(Variable::PlainBody, b"", bytes);
+        }
+    }
+
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        self.member(Variable::RequestHeader, name, value);
+        self.member(Variable::RequestHeaderName, name, name);
+        if name == b"cookie" && self.reads.intersects(COOKIES) {
+            self.cookies(value);
+        }
+    }
+
+    fn cookies(&mut self, line: &[u8]) {
+        for pair in line.split(|&byte| byte == b';') {
+            let pair = pair.trim_ascii();
+            if pair.is_empty() {
+                continue;
+            }
+            let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+            let (name, value) = pair.split_at(at);
+            let name = name.trim_ascii();
+            self.member(Variable::Cookie, name, value.get(1..).unwrap_or_default());
+            self.member(Variable::CookieName, name, name);
+        }
+    }
+}
+
+const QUERY: Variables = Variables::of(&[Variable::QueryArg, Variable::QueryArgName]);
+const COOKIES: Variables = Variables::of(&[Variable::Cookie, Variable::CookieName]);
+
+fn decoded<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+    if Transform::UrlDecode.apply(text, out) {
+        out
+    } else {
+        text
+    }
+}

@@ -1,0 +1,264 @@
+//! One value against one plan: transform what must be transformed, read each distinct content once, ask only the
+//! tests whose requirements hold. Reports every match; what a match means is the walk's business.
+
+use crate::{
+    bytes::ByteSet,
+    compile::{
+        Program,
+        plan::{Entry, Plan, Probe},
+    },
+    limits::Budget,
+};
+
+/// Buffers larger than this are given back after the request that needed them.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// A match: which probe, and the content it matched.
+pub(crate) struct Hit<'a> {
+    pub(crate) probe: &'a Probe,
+    pub(crate) content: &'a [u8],
+}
+
+/// Who is told of matches.
+pub(crate) trait Audience {
+    /// Whether a rule is to be asked at all.
+    fn wants(&self, rule: u32) -> bool;
+    fn take(&mut self, hit: Hit<'_>);
+}
+
+/// The state of one node of the trie for the value at hand.
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// 0 is the value itself, `n + 1` is buffer `n`.
+    content: usize,
+    /// Nodes of one class hold the same bytes but for case.
+    class: usize,
+    bytes: ByteSet,
+}
+
+/// One distinct content.
+#[derive(Clone, Copy, Default)]
+struct Class {
+    content: usize,
+    nodes: u64,
+    /// Lower-case, as requirements are.
+    bytes: ByteSet,
+}
+
+/// Scratch for scanning; reused for every value.
+#[derive(Default)]
+pub(crate) struct Scanner {
+    buffers: Vec<Vec<u8>>,
+    nodes: Vec<Node>,
+    classes: Vec<Class>,
+    literals: Marks,
+    entries: Marks,
+}
+
+/// A set of small numbers that is cheap to empty.
+#[derive(Default)]
+struct Marks {
+    words: Vec<u64>,
+    list: Vec<u32>,
+}
+
+impl Marks {
+    fn fit(&mut self, count: usize) {
+        let words = count.div_ceil(64);
+        if self.words.len() < words {
+            self.words.resize(words, 0);
+            self.list.reserve(count.min(256));
+        }
+    }
+
+    /// True when `number` was not in the set yet.
+    fn insert(&mut self, number: u32) -> bool {
+        let Some(word) = self.words.get_mut(number as usize / 64) else {
+            return false;
+        };
+        let bit = 1 << (number % 64);
+        if *word & bit != 0 {
+            return false;
+        }
+        *word |= bit;
+        self.list.push(number);
+        true
+    }
+
+    fn clear(&mut self) {
+        for number in self.list.drain(..) {
+            if let Some(word) = self.words.get_mut(number as usize / 64) {
+                *word = 0;
+            }
+        }
+    }
+}
+
+impl Scanner {
+    pub(crate) fn inspect(
+        &mut self,
+        program: &Program,
+        plan: &Plan,
+        value: &[u8],
+        budget: &mut Budget,
+        audience: &mut impl Audience,
+    ) {
+        self.transform(plan, value, budget);
+        for class in 0..self.classes.len() {
+            let Some(&class) = self.classes.get(class) else {
+                break;
+            };
+            if class.nodes & plan.occupied == 0 || budget.is_spent() {
+                continue;
+            }
+            self.candidates(program, plan, value, class, budget);
+            for &entry in &self.entries.list {
+                let Some(entry) = plan.entries.get(entry as usize) else {
+                    continue;
+                };
+                let Some(probe) = program.probes.get(entry.probe as usize) else {
+                    continue;
+                };
+                if !audience.wants(probe.rule) {
+                    continue;
+                }
+                let content = self.content_of(entry, value);
+                if holds(program, probe, content, budget) {
+                    audience.take(Hit { probe, content });
+                }
+            }
+        }
+    }
+
+    /// Gives back what an unusually large request made grow.
+    pub(crate) fn shrink(&mut self) {
+        for buffer in &mut self.buffers {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    fn content_of<'a>(&'a self, entry: &Entry, value: &'a [u8]) -> &'a [u8] {
+        let content = self
+            .nodes
+            .get(usize::from(entry.node))
+            .map_or(0, |node| node.content);
+        content_at(content, value, &self.buffers)
+    }
+
+    /// Walks the trie, and groups the nodes by what they came to hold.
+    fn transform(&mut self, plan: &Plan, value: &[u8], budget: &mut Budget) {
+        self.nodes.clear();
+        self.classes.clear();
+        let bytes = ByteSet::of(value);
+        self.nodes.push(Node {
+            content: 0,
+            class: 0,
+            bytes,
+        });
+        self.classes.push(Class {
+            content: 0,
+            nodes: 1,
+            bytes: bytes.lowercase(),
+        });
+        if self.buffers.len() < plan.steps.len() {
+            self.buffers.resize_with(plan.steps.len(), Vec::new);
+        }
+        for (at, step) in plan.steps.iter().enumerate() {
+            let Some(&parent) = self.nodes.get(usize::from(step.parent)) else {
+                break;
+            };
+            let mut node = parent;
+            if step.triggers.intersects(parent.bytes) {
+                let (before, rest) = self.buffers.split_at_mut(at);
+                let Some(out) = rest.first_mut() else { break };
+                let input = content_at(parent.content, value, before);
+                budget.charge(input.len());
+                if step.transform.apply(input, out) {
+                    node = Node {
+                        content: at + 1,
+                        class: parent.class,
+                        bytes: ByteSet::of(out),
+                    };
+                    if !step.case_only {
+                        node.class = self.classes.len();
+                        let bytes = node.bytes.lowercase();
+                        self.classes.push(Class {
+                            content: node.content,
+                            nodes: 0,
+                            bytes,
+                        });
+                    }
+                }
+            }
+            if let Some(class) = self.classes.get_mut(node.class) {
+                class.nodes |= 2 << at;
+            }
+            self.nodes.push(node);
+        }
+    }
+
+    /// Leaves in `entries` those whose requirements this content meets.
+    fn candidates(
+        &mut self,
+        program: &Program,
+        plan: &Plan,
+        value: &[u8],
+        class: Class,
+        budget: &mut Budget,
+    ) {
+        let content = content_at(class.content, value, &self.buffers);
+        self.literals.fit(program.literals.count());
+        self.entries.fit(plan.entries.len());
+        self.entries.clear();
+        let entries = &mut self.entries;
+        let mut consider = |number: u32| {
+            let possible = plan.entries.get(number as usize).is_some_and(|entry| {
+                class.nodes & (1 << entry.node) != 0
+                    && content.len() >= entry.min_len
+                    && entry.sets.iter().all(|set| set.intersects(class.bytes))
+            });
+            if possible {
+                entries.insert(number);
+            }
+        };
+        budget.charge(content.len());
+        let literals = &mut self.literals;
+        program.literals.scan(content, |literal| {
+            literals.insert(literal);
+        });
+        for &literal in &literals.list {
+            plan.of_literal(literal)
+                .iter()
+                .copied()
+                .for_each(&mut consider);
+        }
+        plan.without_literal.iter().copied().for_each(consider);
+        literals.clear();
+    }
+}
+
+fn content_at<'a>(content: usize, value: &'a [u8], buffers: &'a [Vec<u8>]) -> &'a [u8] {
+    match content.checked_sub(1) {
+        None => value,
+        // A missing buffer cannot happen; were it so, an empty value would hide an attack, the raw one does not.
+        Some(at) => buffers.get(at).map_or(value, Vec::as_slice),
+    }
+}
+
+fn holds(program: &Program, probe: &Probe, content: &[u8], budget: &mut Budget) -> bool {
+    let link = program
+        .rules
+        .get(probe.rule as usize)
+        .and_then(|rule| rule.links.first());
+    let Some(link) = link else { return false };
+    let mut ask = |test: &crate::rule::Test| {
+        budget.charge_weighted(content.len(), test.operator.weight());
+        test.holds(content)
+    };
+    match probe.test {
+        Some(at) => link.tests.get(usize::from(at)).is_some_and(ask),
+        None => link.tests.iter().all(&mut ask),
+    }
+}

@@ -1,0 +1,308 @@
+//! One request from its first byte to the verdict. Values are scanned as they become known; what a match means is
+//! decided here.
+
+use std::sync::Arc;
+
+use crate::{
+    compile::Program,
+    limits::Budget,
+    request::{Headers, Request},
+    rule::{Effect, Phase},
+    ruleset::{Ruleset, Tuning},
+    run::{
+        collect::{Into, Value, Values},
+        scan::{Audience, Hit, Scanner},
+    },
+    variable::Variable,
+    verdict::{Match, Refusal, Step, Verdict},
+};
+
+/// Bytes of a matched value that are kept for the report.
+const REPORTED_BYTES: usize = 200;
+
+/// Buffers of one request. After a few requests nothing in here grows any more.
+#[derive(Default)]
+pub struct Scratch {
+    values: Values,
+    scanner: Scanner,
+    fired: Vec<bool>,
+    found: Vec<Found>,
+    contents: Vec<u8>,
+}
+
+/// One request's evaluation.
+pub struct Transaction<'r> {
+    ruleset: &'r Ruleset,
+    tuning: &'r Tuning,
+    scratch: Scratch,
+    budget: Budget,
+    score: u32,
+    matches: Vec<Match>,
+    outcome: Option<Step>,
+}
+
+/// A match that no exclusion covers.
+#[derive(Clone, Copy)]
+struct Found {
+    rule: u32,
+    value: usize,
+    from: usize,
+    to: usize,
+}
+
+impl<'r> Transaction<'r> {
+    pub(crate) fn new(ruleset: &'r Ruleset, tuning: &'r Tuning, mut scratch: Scratch) -> Self {
+        scratch.values.reset();
+        scratch.fired.clear();
+        scratch.fired.resize(ruleset.program.rules.len(), false);
+        Self {
+            ruleset,
+            tuning,
+            scratch,
+            budget: Budget::new(tuning.limits.work),
+            score: 0,
+            matches: Vec::new(),
+            outcome: None,
+        }
+    }
+
+    /// Judges everything that is known before the body.
+    pub fn evaluate_headers(&mut self, request: &Request<'_>) -> Step {
+        self.scratch
+            .values
+            .head(request, self.ruleset.program.reads, &self.tuning.limits);
+        self.phase(Phase::RequestHeaders)
+    }
+
+    /// Judges the body, whole and without transfer or content codings. Call it with nothing when there is no body.
+    pub fn evaluate_body(&mut self, content_type: &[u8], bytes: &[u8]) -> Step {
+        let mut into = Into::new(
+            &mut self.scratch.values,
+            self.ruleset.program.reads,
+            &self.tuning.limits,
+        );
+        into.body(content_type, bytes);
+        self.phase(Phase::RequestBody)
+    }
+
+    /// Judges the answer's status and headers.
+    pub fn evaluate_response(&mut self, status: u16, headers: &dyn Headers) -> Step {
+        let reads = self.ruleset.program.reads;
+        self.scratch
+            .values
+            .response(status, headers, reads, &self.tuning.limits);
+        self.phase(Phase::ResponseHeaders)
+    }
+
+    /// Judges the answer's body, whole or the part that is inspected.
+    pub fn evaluate_response_body(&mut self, bytes: &[u8]) -> Step {
+        let mut into = Into::new(
+            &mut self.scratch.values,
+            self.ruleset.program.reads,
+            &self.tuning.limits,
+        );
+        into.alone(Variable::ResponseBody, bytes);
+        self.phase(Phase::ResponseBody)
+    }
+
+    /// The verdict, and the scratch for the next request.
+    #[must_use]
+    pub fn finish(mut self) -> (Verdict, Scratch) {
+        let refusal = self.refusal();
+        let allowed = self.outcome == Some(Step::Allow);
+        let unjudged = refusal.is_some() && self.tuning.refuse_unjudged;
+        let block = !allowed && (self.step() == Step::Block || unjudged);
+        self.scratch.scanner.shrink();
+        let verdict = Verdict {
+            block,
+            score: self.score,
+            matches: self.matches,
+            refusal,
+        };
+        (verdict, self.scratch)
+    }
+
+    /// What is known now.
+    fn step(&self) -> Step {
+        match self.outcome {
+            Some(step) => step,
+            None if self.score >= self.tuning.threshold => Step::Block,
+            None if self.tuning.refuse_unjudged && self.refusal().is_some() => Step::Block,
+            None => Step::Continue,
+        }
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        let spent = self.budget.is_spent().then_some(Refusal::TooMuchWork);
+        self.scratch.values.refusal().cloned().or(spent)
+    }
+
+    fn phase(&mut self, phase: Phase) -> Step {
+        if self.outcome != Some(Step::Allow) {
+            self.scan(phase);
+            self.conclude();
+        }
+        self.step()
+    }
+
+    fn scan(&mut self, phase: Phase) {
+        let program = &self.ruleset.program;
+        let Some(readings) = program.phases.get(phase as usize) else {
+            return;
+        };
+        let Scratch {
+            values,
+            scanner,
+            fired,
+            found,
+            contents,
+        } = &mut self.scratch;
+        for (number, value) in values.list().iter().enumerate() {
+            let Some(reading) = readings.get(value.variable as usize) else {
+                continue;
+            };
+            if reading.is_empty() {
+                continue;
+            }
+            let name = values.bytes(value.name);
+            let text = values.bytes(value.text);
+            let mut finder = Finder {
+                program,
+                tuning: self.tuning,
+                number,
+                value,
+                name,
+                fired,
+                found,
+                contents,
+            };
+            let mut run = |plans: &[u32]| {
+                for plan in plans
+                    .iter()
+                    .filter_map(|&plan| program.plans.get(plan as usize))
+                {
+                    scanner.inspect(program, plan, text, &mut self.budget, &mut finder);
+                }
+            };
+            run(reading.plans(name));
+            for (_, plans) in reading
+                .patterns
+                .iter()
+                .filter(|(regex, _)| regex.is_match(name))
+            {
+                run(plans);
+            }
+            if self.budget.is_spent() {
+                break;
+            }
+        }
+    }
+
+    /// Acts on what the scan found, in the order of the rules.
+    fn conclude(&mut self) {
+        let mut found = std::mem::take(&mut self.scratch.found);
+        found.sort_unstable_by_key(|found| (found.rule, found.value));
+        for match_ in found.drain(..) {
+            if self.outcome == Some(Step::Allow) {
+                break;
+            }
+            self.act(match_);
+        }
+        self.scratch.found = found;
+        self.scratch.contents.clear();
+    }
+
+    fn act(&mut self, found: Found) {
+        let Some(rule) = self.ruleset.program.rules.get(found.rule as usize) else {
+            return;
+        };
+        let added = match rule.effect {
+            Effect::Score(score) => score,
+            Effect::Pass => 0,
+            Effect::Deny => {
+                self.outcome = Some(Step::Block);
+                0
+            }
+            Effect::Allow => {
+                self.outcome = Some(Step::Allow);
+                0
+            }
+        };
+        self.score = self.score.saturating_add(added);
+        if rule.log && self.matches.len() < self.tuning.limits.matches {
+            let value = self
+                .scratch
+                .contents
+                .get(found.from..found.to)
+                .unwrap_or_default();
+            self.matches.push(Match {
+                id: rule.id,
+                msg: Arc::clone(&rule.msg),
+                severity: rule.severity,
+                tags: Arc::clone(&rule.tags),
+                score: added,
+                target: self.target(found.value),
+                value: String::from_utf8_lossy(value).into_owned(),
+            });
+        }
+    }
+
+    fn target(&self, value: usize) -> String {
+        let values = &self.scratch.values;
+        let Some(value) = values.list().get(value) else {
+            return String::new();
+        };
+        let prefix = value.variable.report();
+        match values.bytes(value.name) {
+            [] => prefix.to_owned(),
+            name => format!("{prefix}:{}", String::from_utf8_lossy(name)),
+        }
+    }
+}
+
+/// Takes down matches of one value.
+struct Finder<'a> {
+    program: &'a Program,
+    tuning: &'a Tuning,
+    number: usize,
+    value: &'a Value,
+    name: &'a [u8],
+    fired: &'a mut Vec<bool>,
+    found: &'a mut Vec<Found>,
+    contents: &'a mut Vec<u8>,
+}
+
+impl Audience for Finder<'_> {
+    fn wants(&self, rule: u32) -> bool {
+        !self.fired.get(rule as usize).is_none_or(|fired| *fired) && !self.tuning.is_disabled(rule)
+    }
+
+    fn take(&mut self, hit: Hit<'_>) {
+        let number = hit.probe.rule;
+        let link = self
+            .program
+            .rules
+            .get(number as usize)
+            .and_then(|rule| rule.links.first());
+        let excluded = link.is_none_or(|link| {
+            link.except
+                .iter()
+                .any(|t| t.covers(self.value.variable, self.name))
+        }) || self.tuning.excludes(number, self.value.variable, self.name);
+        if excluded {
+            return;
+        }
+        if let Some(fired) = self.fired.get_mut(number as usize) {
+            *fired = true;
+        }
+        let from = self.contents.len();
+        self.contents
+            .extend_from_slice(hit.content.get(..REPORTED_BYTES).unwrap_or(hit.content));
+        self.found.push(Found {
+            rule: number,
+            value: self.number,
+            from,
+            to: self.contents.len(),
+        });
+    }
+}

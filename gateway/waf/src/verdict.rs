@@ -1,0 +1,89 @@
+//! What came of a request: the decision, the score, and every match that counts.
+
+use std::{fmt, sync::Arc};
+
+use crate::rule::Severity;
+
+/// Whether there is a reason to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Nothing decided yet.
+    Continue,
+    /// The request would be refused; evaluating on only adds matches.
+    Block,
+    /// A rule let the request pass; nothing further is asked.
+    Allow,
+}
+
+/// The outcome for one request.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Refuse the request.
+    pub block: bool,
+    /// The sum over all rules that matched.
+    pub score: u32,
+    /// In the order found, at most [`crate::Limits::matches`].
+    pub matches: Vec<Match>,
+    /// Why the request could not be judged, if it could not; it is refused then.
+    pub refusal: Option<Refusal>,
+}
+
+/// One rule and one value it matched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Match {
+    /// The rule.
+    pub id: u32,
+    /// Its message.
+    pub msg: Arc<str>,
+    /// Its severity, where it has one.
+    pub severity: Option<Severity>,
+    /// Its tags.
+    pub tags: Arc<[Arc<str>]>,
+    /// What it added to the score.
+    pub score: u32,
+    /// Where: `args:q`, `header:user-agent`, `path`. Can be pasted into an exclusion.
+    pub target: String,
+    /// What the rule saw, after its transformations, cut to 200 bytes.
+    pub value: String,
+}
+
+/// Why a request cannot be judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// More arguments than the limit.
+    TooManyArgs,
+    /// An argument's name is longer than the limit.
+    NameTooLong,
+    /// A value is longer than the limit.
+    ValueTooLong,
+    /// Judging the request would cost more than the limit.
+    TooMuchWork,
+    /// The body is not what its type says.
+    Body(String),
+}
+
+impl Refusal {
+    /// A stable code for events and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyArgs => "too_many_args",
+            Self::NameTooLong => "name_too_long",
+            Self::ValueTooLong => "value_too_long",
+            Self::TooMuchWork => "too_much_work",
+            Self::Body(_) => "unparsable_body",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyArgs => f.write_str("more arguments than the limit"),
+            Self::NameTooLong => f.write_str("an argument's name is longer than the limit"),
+            Self::ValueTooLong => f.write_str("a value is longer than the limit"),
+            Self::TooMuchWork => f.write_str("judging the request costs more than the limit"),
+            Self::Body(fault) => write!(f, "the body cannot be parsed: {fault}"),
+        }
+    }
+}
