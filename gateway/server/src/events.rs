@@ -57,8 +57,8 @@ impl Kind {
 /// One WAF rule that matched and logs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Finding<'a> {
-    /// The rule's id as its author wrote it.
-    pub(crate) id: &'a str,
+    /// The rule's id.
+    pub(crate) id: u32,
     /// The rule's message.
     pub(crate) msg: &'a str,
     /// The rule's severity; empty when it has none.

@@ -19,7 +19,15 @@ mod events;
     reason = "wired by the commands, which land next"
 )]
 mod metrics;
+#[allow(dead_code, reason = "wired by the commands, which land next")]
+mod observe;
+#[allow(dead_code, reason = "wired by the commands, which land next")]
+mod policy_file;
 pub mod record;
+#[allow(dead_code, reason = "wired by the commands, which land next")]
+mod reload;
 pub mod serve;
 pub mod snapshot;
+#[allow(dead_code, reason = "wired by the commands, which land next")]
+mod sources;
 mod upstream;

@@ -1,0 +1,156 @@
+//! Tells events and metrics what the traffic side saw. One place, so that both always agree on check and reason.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use policy::Policy;
+use policy::decision::Reason;
+use smallvec::SmallVec;
+
+use crate::events::{Event, Events, Finding, Kind, WouldDeny, unix_ms};
+use crate::metrics::{Metrics, Resolved, Sample};
+use crate::record::{Observer, Record, Refused};
+
+/// Policies whose counters stay looked up: a WebSocket may live longer, its end then costs a few look-ups more.
+const KEPT: usize = 8;
+
+/// The observer of a running gateway.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Where lines go.
+    pub(crate) events: Arc<Events>,
+    /// Where numbers go.
+    pub(crate) metrics: Arc<Metrics>,
+    resolved: ArcSwap<Vec<(u64, Arc<Resolved>)>>,
+}
+
+impl Watch {
+    pub(crate) fn new(events: Arc<Events>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            events,
+            metrics,
+            resolved: ArcSwap::default(),
+        }
+    }
+
+    /// Looks up a policy's counters before the policy serves.
+    pub(crate) fn expect(&self, version: u64, policy: &Policy) {
+        let mut all = vec![(version, Arc::new(self.metrics.resolve(policy)))];
+        let before = self.resolved.load();
+        all.extend(
+            before
+                .iter()
+                .filter(|(other, _)| *other != version)
+                .take(KEPT - 1)
+                .cloned(),
+        );
+        self.resolved.store(Arc::new(all));
+    }
+
+    fn count(&self, record: &Record<'_>) {
+        let decision = record.decision;
+        let sample = Sample {
+            route: record.route,
+            check: decision.and_then(|decision| decision.check),
+            action: record.action,
+            reason: record.reason,
+            status: record.status,
+            method: record.method,
+            would: decision.map_or(&[], |decision| decision.would.as_slice()),
+            duration: record.duration,
+            deciding: record.gateway,
+            upstream: record.upstream_time,
+        };
+        let version = record.snapshot.version;
+        let known = self.resolved.load();
+        match known.iter().find(|(of, _)| *of == version) {
+            Some((_, resolved)) => self.metrics.request(resolved, &sample),
+            None => {
+                let resolved = self.metrics.resolve(&record.snapshot.policy);
+                self.metrics.request(&resolved, &sample);
+            }
+        }
+    }
+
+    fn tell(&self, record: &Record<'_>) {
+        let policy = &record.snapshot.policy;
+        let decision = record.decision;
+        let would: SmallVec<[WouldDeny<'_>; 4]> = decision
+            .map_or(&[][..], |decision| decision.would.as_slice())
+            .iter()
+            .map(|would| WouldDeny {
+                check: policy.check_name(would.check),
+                reason: would.reason,
+            })
+            .collect();
+        let waf = decision.and_then(|decision| decision.facts.waf.as_deref());
+        let rules: SmallVec<[Finding<'_>; 4]> = waf.map(findings).unwrap_or_default();
+        let identity = decision.and_then(|decision| decision.facts.identity.as_deref());
+        let check = decision.and_then(|decision| decision.check);
+        let unreadable = record.method.is_empty() && record.reason == Reason::Malformed;
+        self.events.emit(&Event {
+            time: unix_ms(),
+            kind: if unreadable {
+                Kind::Malformed
+            } else {
+                Kind::Request
+            },
+            request_id: record.id,
+            client: Some(record.client),
+            country: decision.and_then(|decision| decision.facts.place.country),
+            method: record.method,
+            host: record.host,
+            path: record.path,
+            query: record.query,
+            route: record.route.map_or("", |route| policy.route_name(route)),
+            status: Some(record.status),
+            action: Some(record.action),
+            check: check.map_or("", |check| policy.check_name(check)),
+            reason: Some(record.reason),
+            would: &would,
+            rules: &rules,
+            score: None,
+            user: identity.map_or("", |identity| identity.user.as_str()),
+            upstream: record.upstream.unwrap_or_default(),
+            bytes_in: Some(record.bytes_in),
+            bytes_out: Some(record.bytes_out),
+            duration_us: Some(micros(record.duration)),
+            gateway_us: Some(micros(record.gateway)),
+            policy_version: Some(record.snapshot.version),
+            policy_hash: policy.hash(),
+            ..Event::default()
+        });
+    }
+}
+
+impl Observer for Watch {
+    fn request(&self, record: &Record<'_>) {
+        self.count(record);
+        self.tell(record);
+    }
+
+    fn connection_opened(&self) {
+        self.metrics.connections_accepted.inc();
+        self.metrics.connections_open.inc();
+    }
+
+    fn connection_closed(&self) {
+        self.metrics.connections_open.dec();
+    }
+
+    fn connection_refused(&self, why: Refused) {
+        self.metrics.connection_refused(why.as_str());
+    }
+
+    fn server_health(&self, group: &str, server: &str, healthy: bool) {
+        self.metrics.server_health(group, server, healthy);
+    }
+}
+
+fn findings(_: &waf::Verdict) -> SmallVec<[Finding<'_>; 4]> {
+    SmallVec::new()
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

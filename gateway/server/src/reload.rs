@@ -1,0 +1,198 @@
+//! Puts another policy into service without touching a request in flight: built aside, swapped whole, and on any fault
+//! the one before it keeps serving. Who asked (a file that changed, a signal, an operator) makes no difference.
+
+mod files;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use policy::Loaded;
+use policy::fault::Weight;
+use policy::settings::Settings;
+
+use crate::events::{Event, Kind, unix_ms};
+use crate::observe::Watch;
+use crate::policy_file::PolicyFile;
+use crate::snapshot::Shared;
+use crate::sources::Seen;
+
+pub(crate) use files::watch;
+
+/// Who asked for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// A file changed.
+    File,
+    /// SIGHUP.
+    Signal,
+    /// `POST /reload`.
+    Admin,
+}
+
+impl Trigger {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "a file changed",
+            Self::Signal => "SIGHUP",
+            Self::Admin => "admin listener",
+        }
+    }
+}
+
+/// A policy in service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status {
+    /// Unix milliseconds.
+    pub(crate) loaded_at: u64,
+    /// What deserves a look in it.
+    pub(crate) warnings: Vec<String>,
+    /// Settings that differ from those the process started with and wait for a restart.
+    pub(crate) restart: Vec<&'static str>,
+    /// Faults of the last attempt, when it failed.
+    pub(crate) rejected: Vec<String>,
+}
+
+/// The one that swaps policies.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    file: PolicyFile,
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    started_with: Settings,
+    // Held while a policy is built: one attempt at a time, and never on a thread that serves.
+    attempt: Mutex<()>,
+    status: Mutex<Status>,
+    seen: Mutex<Seen>,
+}
+
+impl Reloader {
+    /// Goes on from a policy that is in service already.
+    pub(crate) fn new(
+        file: PolicyFile,
+        shared: Arc<Shared>,
+        watch: Arc<Watch>,
+        first: Status,
+        seen: Seen,
+    ) -> Self {
+        let started_with = shared.load().policy.settings().clone();
+        Self {
+            file,
+            shared,
+            watch,
+            started_with,
+            attempt: Mutex::new(()),
+            status: Mutex::new(first),
+            seen: Mutex::new(seen),
+        }
+    }
+
+    /// The policy in service, and the last attempt to replace it.
+    pub(crate) fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    /// Every file that a change of should be noticed.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().clone()
+    }
+
+    /// Loads the policy and swaps it in. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// Every fault, when the policy that served before goes on serving.
+    pub(crate) fn reload(&self, trigger: Trigger) -> Result<Status, Vec<String>> {
+        let _one = self.attempt.lock();
+        let (loaded, seen) = self.file.load();
+        let outcome = match loaded {
+            Ok(loaded) => self.swap(loaded, trigger).map_err(|why| vec![why]),
+            Err(faults) => Err(faults
+                .iter()
+                .filter(|fault| fault.weight == Weight::Error)
+                .map(ToString::to_string)
+                .collect()),
+        };
+        self.remember(seen, outcome.is_ok());
+        outcome.inspect_err(|faults| self.rejected(faults, trigger))
+    }
+
+    fn swap(&self, loaded: Loaded, trigger: Trigger) -> Result<Status, String> {
+        let settings = loaded.policy.settings();
+        let status = Status {
+            loaded_at: unix_ms(),
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            restart: needs_restart(&self.started_with, settings),
+            rejected: Vec::new(),
+        };
+        let hash = loaded.policy.hash().to_owned();
+        let next = self.shared.load().version.saturating_add(1);
+        self.watch.expect(next, &loaded.policy);
+        let version = self.shared.publish(loaded.policy)?;
+        *self.status.lock() = status.clone();
+        let metrics = &self.watch.metrics;
+        metrics.policy_loaded(version, &hash, status.warnings.len(), true);
+        let detail = if status.restart.is_empty() {
+            trigger.as_str().to_owned()
+        } else {
+            format!(
+                "{}; needs a restart: {}",
+                trigger.as_str(),
+                status.restart.join(", ")
+            )
+        };
+        log::info!("policy {version} ({hash}) in service: {detail}");
+        self.watch.events.emit(&Event {
+            time: unix_ms(),
+            kind: Kind::PolicyLoaded,
+            policy_version: Some(version),
+            policy_hash: &hash,
+            detail: &detail,
+            faults: &status.warnings,
+            ..Event::default()
+        });
+        Ok(status)
+    }
+
+    fn rejected(&self, faults: &[String], trigger: Trigger) {
+        self.status.lock().rejected = faults.to_vec();
+        self.watch.metrics.policy_rejected();
+        let serving = self.shared.load();
+        for fault in faults {
+            log::error!("policy not loaded: {fault}");
+        }
+        let detail = format!("{}; the policy before it keeps serving", trigger.as_str());
+        self.watch.events.emit(&Event {
+            time: unix_ms(),
+            kind: Kind::PolicyRejected,
+            policy_version: Some(serving.version),
+            policy_hash: serving.policy.hash(),
+            detail: &detail,
+            faults,
+            ..Event::default()
+        });
+    }
+
+    /// After a failed attempt the files of the policy in service are watched as well: mending either is noticed.
+    fn remember(&self, new: Seen, accepted: bool) {
+        let mut seen = self.seen.lock();
+        if accepted {
+            *seen = new;
+        } else {
+            seen.files.extend(new.files);
+            seen.patterns.extend(new.patterns);
+        }
+    }
+}
+
+/// What only a restart can change.
+fn needs_restart(before: &Settings, now: &Settings) -> Vec<&'static str> {
+    let admin = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.address);
+    [
+        ("listen", before.listeners != now.listeners),
+        ("admin", admin(before) != admin(now)),
+        ("events", before.events != now.events),
+        ("state", before.state != now.state),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
