@@ -5,6 +5,7 @@
 //! | [`native`] | our YAML rules, already read, → rules |
 //! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
 //! | [`transform`] | what a value goes through before it is looked at |
+//! | [`body`], [`pairs`] | bodies, query strings and cookies as bounded pairs |
 //! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
 //! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
 //! | [`Request`], [`Transaction`], [`Verdict`] | one request, from its bytes to the decision |
@@ -38,12 +39,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod body;
 mod bytes;
 mod compile;
 mod fault;
 mod limits;
 pub mod native;
 mod operator;
+pub mod pairs;
 mod request;
 mod rule;
 mod ruleset;

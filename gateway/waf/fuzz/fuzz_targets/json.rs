@@ -1,0 +1,6 @@
+//! Any bytes as a json body.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| waf_fuzz::body(waf::body::Kind::Json, b"", bytes));

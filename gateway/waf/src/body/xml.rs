@@ -1,0 +1,164 @@
+//! XML without a document type: no external entities, no entity bombs. Text and attribute values are handed out with
+//! the five named and the numeric references resolved.
+
+use quick_xml::{
+    Reader,
+    events::{BytesDecl, BytesRef, BytesStart, Event},
+};
+
+use super::{Counted, Fault, Scratch, Sink, Stop};
+
+pub(super) fn parse<S: Sink>(
+    scratch: &mut Scratch,
+    bytes: &[u8],
+    out: &mut Counted<'_, S>,
+) -> Result<(), Stop> {
+    // UTF-16 does not pass here, and its byte order mark is no UTF-8.
+    let text = std::str::from_utf8(bytes).map_err(|_| Fault::Charset)?;
+    if text.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::from_str(text);
+    let mut document = Document {
+        out,
+        text: &mut scratch.value,
+        depth: 0,
+        seen: false,
+    };
+    document.text.clear();
+    loop {
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let event = reader.read_event().map_err(|_| Fault::Syntax {
+            at,
+            what: "not well-formed",
+        })?;
+        if !document.event(&event, at)? {
+            return Ok(());
+        }
+    }
+}
+
+struct Document<'a, 'b, S> {
+    out: &'a mut Counted<'b, S>,
+    /// Text since the last tag; references arrive apart from it.
+    text: &'a mut Vec<u8>,
+    depth: usize,
+    /// The root element has begun.
+    seen: bool,
+}
+
+impl<S: Sink> Document<'_, '_, S> {
+    /// False after the end of the document.
+    fn event(&mut self, event: &Event<'_>, at: usize) -> Result<bool, Stop> {
+        match event {
+            Event::Text(text) => self.push(text.as_bytes(), at)?,
+            Event::CData(text) => self.push(text.as_bytes(), at)?,
+            Event::GeneralRef(reference) => self.reference(reference, at)?,
+            Event::Start(start) => {
+                self.start(start, at)?;
+                self.depth += 1;
+                if self.depth > self.out.limits.depth {
+                    return Err(Fault::TooDeep.into());
+                }
+            }
+            Event::Empty(start) => self.start(start, at)?,
+            Event::End(_) => {
+                self.flush()?;
+                self.depth = self.depth.saturating_sub(1);
+            }
+            Event::Decl(declaration) => encoding(declaration)?,
+            Event::DocType(_) => return Err(Fault::Doctype.into()),
+            // An application does not see comments and rarely instructions; neither joins the text around it.
+            Event::Comment(_) | Event::PI(_) => self.flush()?,
+            Event::Eof => return self.end().map(|()| false),
+        }
+        Ok(true)
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>, at: usize) -> Result<(), Stop> {
+        self.flush()?;
+        if self.depth == 0 && self.seen {
+            return Err(Fault::Syntax {
+                at,
+                what: "a second root element",
+            }
+            .into());
+        }
+        self.seen = true;
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|_| Fault::Syntax {
+                at,
+                what: "a malformed attribute",
+            })?;
+            let raw: &str = &attribute.value;
+            let value = quick_xml::escape::unescape(raw).map_err(|_| Fault::Doctype)?;
+            self.out
+                .attribute(attribute.key.as_ref().as_bytes(), value.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, text: &[u8], at: usize) -> Result<(), Stop> {
+        if self.depth == 0 {
+            let blank = text.trim_ascii().is_empty();
+            return if blank {
+                Ok(())
+            } else {
+                Err(Fault::Syntax {
+                    at,
+                    what: "text outside of the root",
+                }
+                .into())
+            };
+        }
+        self.text.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn reference(&mut self, reference: &BytesRef<'_>, at: usize) -> Result<(), Stop> {
+        let code = reference.resolve_char_ref().map_err(|_| Fault::Syntax {
+            at,
+            what: "a bad reference",
+        })?;
+        let mut buffer = [0; 4];
+        let text = match code {
+            Some(code) => &*code.encode_utf8(&mut buffer),
+            None => match &**reference {
+                "lt" => "<",
+                "gt" => ">",
+                "amp" => "&",
+                "apos" => "'",
+                "quot" => "\"",
+                _ => return Err(Fault::Doctype.into()),
+            },
+        };
+        self.push(text.as_bytes(), at)
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        if !self.text.trim_ascii().is_empty() {
+            self.out.text(self.text)?;
+        }
+        self.text.clear();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Stop> {
+        self.flush()?;
+        if self.depth > 0 || !self.seen {
+            Err(Fault::Truncated.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The declaration may only name what the bytes were read as.
+fn encoding(declaration: &BytesDecl<'_>) -> Result<(), Stop> {
+    const READ: [&str; 4] = ["utf-8", "utf8", "us-ascii", "iso-8859-1"];
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(name)) if READ.iter().any(|read| name.eq_ignore_ascii_case(read)) => Ok(()),
+        Some(_) => Err(Fault::Charset.into()),
+    }
+}
