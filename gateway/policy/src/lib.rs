@@ -12,6 +12,7 @@ pub mod fault;
 pub mod io;
 pub mod key;
 pub mod limit;
+pub mod memory;
 pub mod path;
 mod policy;
 pub mod request;
