@@ -13,6 +13,7 @@ pub mod io;
 pub mod key;
 pub mod limit;
 pub mod memory;
+pub mod networks;
 pub mod path;
 mod policy;
 pub mod request;
