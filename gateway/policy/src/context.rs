@@ -79,6 +79,32 @@ impl Context<'_> {
         }
     }
 
+    /// The files that a glob or a plain path names; none at all is reported at `at`.
+    pub fn files(&mut self, at: &Path, pattern: &str) -> Vec<String> {
+        if !pattern.contains(['*', '?', '[']) {
+            return vec![pattern.to_owned()];
+        }
+        match self.sources.glob(pattern) {
+            Ok(files) => {
+                if files.is_empty() {
+                    self.error(at.clone(), format!("no file matches {pattern}"));
+                }
+                files
+            }
+            Err(why) => {
+                self.error(at.clone(), format!("cannot expand {pattern}: {why}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether an error (not only warnings) was reported after the first `before` faults.
+    #[must_use]
+    pub fn failed_since(&self, before: usize) -> bool {
+        let mut later = self.faults.iter().skip(before);
+        later.any(|fault| fault.weight == Weight::Error)
+    }
+
     /// A secret's values, current first; a failure is reported at `at`.
     pub fn secret(&mut self, at: Path, name: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
         match self.secrets.secret(name) {

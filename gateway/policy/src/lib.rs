@@ -21,5 +21,7 @@ pub mod run;
 pub mod scalar;
 pub mod settings;
 pub mod sources;
+#[cfg(test)]
+mod testing;
 
 pub use policy::{Loaded, Policy};

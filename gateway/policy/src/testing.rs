@@ -1,0 +1,295 @@
+//! What the unit tests of checks share: files from a map, an invented store and clock, one request to ask about.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::task;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version};
+use zeroize::Zeroizing;
+
+use crate::checks::{Check, OnError, Spec, Turn};
+use crate::context::{Context, Pending, Secrets};
+use crate::decision::{Answer, CheckId, Effects};
+use crate::fault::Path;
+use crate::io::{BodyFault, Io, Key, Now, Space, StoreFault};
+use crate::key::Keys;
+use crate::limit::{Lease, Limit, Standing};
+use crate::request::{Facts, Framing, Request};
+use crate::sources::Sources;
+
+/// Files by name; globs know `*` only.
+#[derive(Debug, Default)]
+pub(crate) struct Files(pub(crate) BTreeMap<String, Bytes>);
+
+impl Sources for Files {
+    fn read(&mut self, path: &str) -> Result<Bytes, String> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, String> {
+        let expression = format!("^{}$", regex::escape(pattern).replace("\\*", "[^/]*"));
+        let expression = regex::Regex::new(&expression).map_err(|why| why.to_string())?;
+        let names = self.0.keys().filter(|name| expression.is_match(name));
+        Ok(names.cloned().collect())
+    }
+
+    fn env(&mut self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Every secret is its own name.
+struct Names;
+
+impl Secrets for Names {
+    fn secret(&mut self, name: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, String> {
+        Ok(vec![Zeroizing::new(name.as_bytes().to_vec())])
+    }
+}
+
+/// An invented store and clock. Limits and leases are not for it: they have a memory store of their own.
+#[derive(Debug)]
+pub(crate) struct Invented {
+    pub(crate) now: Now,
+    pub(crate) values: HashMap<(Space, Key), Bytes>,
+    pub(crate) fault: Option<StoreFault>,
+    pub(crate) body: Result<Bytes, BodyFault>,
+}
+
+impl Invented {
+    fn answer<T>(&self, value: T) -> Result<T, StoreFault> {
+        self.fault.map_or(Ok(value), Err)
+    }
+}
+
+impl Io for Invented {
+    fn now(&self) -> Now {
+        self.now
+    }
+
+    async fn count(&mut self, _: &Limit, _: Key, _: u32) -> Result<Standing, StoreFault> {
+        Err(StoreFault::Down)
+    }
+
+    async fn lease(&mut self, _: &Lease, _: Key) -> Result<bool, StoreFault> {
+        Err(StoreFault::Down)
+    }
+
+    async fn get(&mut self, space: Space, key: Key) -> Result<Option<Bytes>, StoreFault> {
+        self.answer(self.values.get(&(space, key)).cloned())
+    }
+
+    async fn put(
+        &mut self,
+        space: Space,
+        key: Key,
+        value: Bytes,
+        _: Duration,
+    ) -> Result<(), StoreFault> {
+        self.values.insert((space, key), value);
+        self.answer(())
+    }
+
+    async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
+        self.values.remove(&(space, key));
+        self.answer(())
+    }
+
+    async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {
+        match &self.body {
+            Ok(body) if body.len() as u64 > max => Err(BodyFault::TooLarge),
+            body => body.clone(),
+        }
+    }
+}
+
+/// The request that a test asks about.
+#[derive(Debug, Clone)]
+pub(crate) struct Scene {
+    pub(crate) client: IpAddr,
+    pub(crate) method: Method,
+    pub(crate) host: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) query: Option<&'static str>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            method: Method::GET,
+            host: "app.example",
+            path: "/",
+            query: None,
+            headers: HeaderMap::new(),
+            framing: Framing::None,
+        }
+    }
+}
+
+impl Scene {
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers
+            .append(name, http::HeaderValue::from_static(value));
+        self
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            id: "test",
+            client: self.client,
+            peer: self.client,
+            method: &self.method,
+            scheme: "https",
+            host: self.host,
+            path: self.path,
+            query: self.query,
+            target: self.path,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            tls: None,
+            framing: self.framing,
+            websocket: false,
+        }
+    }
+}
+
+/// One check with everything around it.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) check: Check,
+    pub(crate) io: Invented,
+    pub(crate) facts: Facts,
+    pub(crate) effects: Effects,
+    pending: Vec<Pending>,
+}
+
+impl Bench {
+    pub(crate) fn new(kind: &str, spec: serde_json::Value) -> Self {
+        Self::with_files::<&str>(kind, spec, &[])
+    }
+
+    pub(crate) fn with_files<T: AsRef<[u8]>>(
+        kind: &str,
+        spec: serde_json::Value,
+        files: &[(&str, T)],
+    ) -> Self {
+        let (check, pending) = compile(kind, spec, files);
+        let Some(check) = check else {
+            panic!("{pending:?}");
+        };
+        Self {
+            check,
+            io: Invented {
+                now: Now::default(),
+                values: HashMap::new(),
+                fault: None,
+                body: Ok(Bytes::new()),
+            },
+            facts: Facts::default(),
+            effects: Effects::default(),
+            pending,
+        }
+    }
+
+    /// What a specification that must not compile is told, all of it; or why its keys cannot be read.
+    pub(crate) fn faults_of<T: AsRef<[u8]>>(
+        kind: &str,
+        spec: serde_json::Value,
+        files: &[(&str, T)],
+    ) -> Vec<String> {
+        let (check, pending) = compile(kind, spec, files);
+        assert!(check.is_none(), "compiled: {pending:?}");
+        messages(&pending)
+    }
+
+    /// Warnings of a specification that compiled.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        messages(&self.pending)
+    }
+
+    pub(crate) fn at(&mut self, time: &str) {
+        let time: jiff::Timestamp = time.parse().unwrap_or_default();
+        self.io.now.unix = time.as_millisecond().unsigned_abs();
+    }
+
+    pub(crate) fn ask(&mut self, scene: &Scene) -> Answer {
+        let request = scene.request();
+        let mut turn = Turn {
+            request: &request,
+            facts: &mut self.facts,
+            effects: &mut self.effects,
+            io: &mut self.io,
+            id: CheckId(0),
+            route: 0,
+        };
+        now(self.check.ask(&mut turn))
+    }
+}
+
+fn compile<T: AsRef<[u8]>>(
+    kind: &str,
+    mut spec: serde_json::Value,
+    files: &[(&str, T)],
+) -> (Option<Check>, Vec<Pending>) {
+    let taken = |spec: &mut serde_json::Value, key: &str| -> Option<OnError> {
+        let value = spec.as_object_mut()?.remove(key)?;
+        serde_json::from_value(value).ok()
+    };
+    let on_store_error = taken(&mut spec, "on_store_error");
+    let on_error = taken(&mut spec, "on_error");
+    let mut faults = Vec::new();
+    let mut sources = Files::default();
+    for (name, text) in files {
+        sources
+            .0
+            .insert((*name).to_owned(), Bytes::copy_from_slice(text.as_ref()));
+    }
+    let mut context = Context {
+        name: "it",
+        stable_id: 1,
+        keys: Keys::process(),
+        at: Path::default().key("it"),
+        on_store_error,
+        on_error,
+        now: 0,
+        sources: &mut sources,
+        secrets: &mut Names,
+        faults: &mut faults,
+    };
+    let check = match Spec::deserialize(kind, spec) {
+        Some(Ok(spec)) => spec.compile(&mut context),
+        Some(Err(why)) => {
+            context.error(Path::default(), why.to_string());
+            None
+        }
+        None => panic!("no check of kind {kind}"),
+    };
+    (check, faults)
+}
+
+fn messages(pending: &[Pending]) -> Vec<String> {
+    let show = |fault: &Pending| match fault.path.0.is_empty() {
+        true => fault.message.clone(),
+        false => format!("{}: {}", fault.path, fault.message),
+    };
+    pending.iter().map(show).collect()
+}
+
+/// The output of a future that never waits.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    let mut context = task::Context::from_waker(task::Waker::noop());
+    match pin!(future).poll(&mut context) {
+        task::Poll::Ready(output) => output,
+        task::Poll::Pending => panic!("an invented store never waits"),
+    }
+}
