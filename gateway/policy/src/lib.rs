@@ -6,9 +6,12 @@
 //! checks in order · [`checks`] the closed list of checks · [`decision`] what comes out.
 
 pub mod checks;
+pub mod client;
 pub mod context;
 pub mod decision;
 pub mod fault;
+pub mod framing;
+pub mod host;
 pub mod io;
 pub mod key;
 pub mod limit;
