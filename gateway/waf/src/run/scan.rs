@@ -262,3 +262,128 @@ fn holds(program: &Program, probe: &Probe, content: &[u8], budget: &mut Budget) 
         None => link.tests.iter().all(&mut ask),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Ruleset, native};
+
+    struct Ids(BTreeSet<(u32, Option<u16>)>);
+
+    impl Audience for Ids {
+        fn wants(&self, _rule: u32) -> bool {
+            true
+        }
+
+        fn take(&mut self, hit: Hit<'_>) {
+            self.0.insert((hit.probe.rule, hit.probe.test));
+        }
+    }
+
+    fn naive(program: &Program, plan: &Plan, value: &[u8]) -> BTreeSet<(u32, Option<u16>)> {
+        let entries = plan
+            .entries
+            .iter()
+            .filter_map(|entry| program.probes.get(entry.probe as usize));
+        let holds = |probe: &&Probe| {
+            let mut content = value.to_vec();
+            for transform in &probe.pipeline {
+                let mut out = Vec::new();
+                if transform.apply(&content, &mut out) {
+                    content = out;
+                }
+            }
+            let tests = &program.rules[probe.rule as usize].links[0].tests;
+            match probe.test {
+                Some(at) => tests[usize::from(at)].holds(&content),
+                None => tests.iter().all(|test| test.holds(&content)),
+            }
+        };
+        entries
+            .filter(holds)
+            .map(|probe| (probe.rule, probe.test))
+            .collect()
+    }
+
+    const PIECES: &[&str] = &[
+        "union",
+        " ",
+        "+",
+        "select",
+        "%20",
+        "SELECT",
+        "from",
+        "<script>",
+        "&lt;",
+        "%3Cscript%3e",
+        "../",
+        "%2e%2e/",
+        "/etc/passwd",
+        "\\x61",
+        "'",
+        "\"",
+        " or 1=1",
+        "onerror=",
+        "javascript:",
+        ";cat ",
+        "$(",
+        "{{7*7}}",
+        "${jndi:",
+        "\0",
+        "\u{e9}",
+        "%u0061",
+        "&#x6a;",
+        "a",
+        "Z",
+        "0",
+        "=",
+        "(",
+        ")",
+        "--",
+        "/*",
+        "*/",
+        "sleep(",
+        "[$ne]",
+        "\r\n",
+        "set-cookie:",
+        "c:\\windows",
+        "__class__",
+        "169.254.169.254",
+        "phpinfo(",
+        "rO0ABx",
+        "\\",
+        "^",
+        "%",
+        "&",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Shared pipelines, classes, requirements and the one automaton decide as asking each rule by itself does.
+        #[test]
+        fn finds_what_asking_each_rule_finds(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..12),
+            noise in proptest::collection::vec(any::<u8>(), 0..8),
+        ) {
+            static RULES: std::sync::LazyLock<Ruleset> = std::sync::LazyLock::new(|| {
+                let text = include_str!("../../tests/data/rules.json");
+                let file: native::File = serde_json::from_str(text).unwrap();
+                Ruleset::compile(&[native::Source { name: "rules.json", file: &file }]).unwrap()
+            });
+            let program = &RULES.program;
+            let value = [pieces.concat().into_bytes(), noise].concat();
+            let mut scanner = Scanner::default();
+            for plan in &program.plans {
+                let mut ids = Ids(BTreeSet::new());
+                scanner.inspect(program, plan, &value, &mut Budget::new(u64::MAX), &mut ids);
+                prop_assert_eq!(&ids.0, &naive(program, plan, &value));
+            }
+        }
+    }
+}
