@@ -6,6 +6,7 @@
 //! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
 //! | [`transform`] | what a value goes through before it is looked at |
 //! | [`body`], [`pairs`] | bodies, query strings and cookies as bounded pairs |
+//! | [`body`], [`pairs`] | bodies, query strings, cookies → bounded pairs |
 //! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
 //! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
 //! | [`Request`], [`Transaction`], [`Verdict`] | one request, from its bytes to the decision |

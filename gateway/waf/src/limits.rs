@@ -9,6 +9,8 @@ pub struct Limits {
     pub name: usize,
     /// Bytes of one value. Default 1 MiB.
     pub value: usize,
+    /// Nested objects and lists of JSON, elements of XML. Default 64.
+    pub depth: usize,
     /// Bytes scanned, counted once per transformation, automaton and pattern asked. Default 64 Mi, which is some
     /// 50 ms at worst.
     pub work: u64,
@@ -22,6 +24,7 @@ impl Default for Limits {
             args: 1000,
             name: 1024,
             value: 1 << 20,
+            depth: 64,
             work: 64 << 20,
             matches: 64,
         }

@@ -1,4 +1,5 @@
 //! One request's evaluation: what is collected, scanned and decided. Everything here is reused between requests.
 
+mod body;
 pub(crate) mod collect;
 pub(crate) mod scan;

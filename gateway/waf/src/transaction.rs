@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    body,
     compile::Program,
     limits::Budget,
     request::{Headers, Request},
@@ -24,6 +25,7 @@ const REPORTED_BYTES: usize = 200;
 #[derive(Default)]
 pub struct Scratch {
     values: Values,
+    body: body::Scratch,
     scanner: Scanner,
     fired: Vec<bool>,
     found: Vec<Found>,
@@ -81,7 +83,7 @@ impl<'r> Transaction<'r> {
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        into.body(content_type, bytes);
+        into.body(&mut self.scratch.body, content_type, bytes);
         self.phase(Phase::RequestBody)
     }
 
@@ -134,7 +136,7 @@ impl<'r> Transaction<'r> {
 
     fn refusal(&self) -> Option<Refusal> {
         let spent = self.budget.is_spent().then_some(Refusal::TooMuchWork);
-        self.scratch.values.refusal().cloned().or(spent)
+        self.scratch.values.refusal().copied().or(spent)
     }
 
     fn phase(&mut self, phase: Phase) -> Step {
@@ -152,6 +154,7 @@ impl<'r> Transaction<'r> {
         };
         let Scratch {
             values,
+            body: _,
             scanner,
             fired,
             found,

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::rule::Severity;
+use crate::{body, rule::Severity};
 
 /// Whether there is a reason to go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +48,7 @@ pub struct Match {
 }
 
 /// Why a request cannot be judged.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// More arguments than the limit.
     TooManyArgs,
@@ -59,7 +59,9 @@ pub enum Refusal {
     /// Judging the request would cost more than the limit.
     TooMuchWork,
     /// The body is not what its type says.
-    Body(String),
+    Body(body::Fault),
+    /// The body is well-formed, but parsers are known to read it differently.
+    Ambiguous(body::Flaw),
 }
 
 impl Refusal {
@@ -72,6 +74,7 @@ impl Refusal {
             Self::ValueTooLong => "value_too_long",
             Self::TooMuchWork => "too_much_work",
             Self::Body(_) => "unparsable_body",
+            Self::Ambiguous(_) => "ambiguous_body",
         }
     }
 }
@@ -84,6 +87,7 @@ impl fmt::Display for Refusal {
             Self::ValueTooLong => f.write_str("a value is longer than the limit"),
             Self::TooMuchWork => f.write_str("judging the request costs more than the limit"),
             Self::Body(fault) => write!(f, "the body cannot be parsed: {fault}"),
+            Self::Ambiguous(flaw) => write!(f, "the body can be read in two ways: {}", flaw.code()),
         }
     }
 }

@@ -4,9 +4,10 @@
 use std::io::Write;
 
 use crate::{
+    body,
     limits::Limits,
+    pairs,
     request::{Headers, Request},
-    transform::Transform,
     variable::{Variable, Variables},
     verdict::Refusal,
 };
@@ -134,6 +135,28 @@ impl<'v, 'l> Into<'v, 'l> {
         }
     }
 
+    pub(crate) const fn reads(&self, variables: Variables) -> bool {
+        self.reads.intersects(variables)
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        self.values.refuse(refusal);
+    }
+
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.values.refusal.is_some()
+    }
+
+    pub(crate) fn body_limits(&self) -> body::Limits {
+        body::Limits {
+            pairs: self.limits.args.saturating_sub(self.values.args),
+            name: self.limits.name,
+            depth: self.limits.depth,
+            parts: self.limits.args.min(body::Limits::MAX.parts),
+            ..body::Limits::default()
+        }
+    }
+
     /// A variable that stands alone.
     pub(crate) fn alone(&mut self, variable: Variable, text: &[u8]) {
         self.member(variable, b"", text);
@@ -231,52 +254,33 @@ impl<'v, 'l> Into<'v, 'l> {
     }
 
     fn query(&mut self, query: &[u8]) {
-        if query.is_empty() || !self.reads.intersects(QUERY) {
+        if query.is_empty() || !self.reads(QUERY) {
             return;
         }
-        let [mut name_out, mut value_out] = std::mem::take(&mut self.values.decoded);
-        for pair in query
-            .split(|&byte| byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
-            let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-            let (name, value) = pair.split_at(at);
-            let name = decoded(name, &mut name_out);
-            let value = decoded(value.get(1..).unwrap_or_default(), &mut value_out);
+        let [mut name, mut value] = std::mem::take(&mut self.values.decoded);
+        for pair in pairs::query(query) {
+            let name = pairs::decode(pair.name, &mut name);
+            let value = pairs::decode(pair.value, &mut value);
             self.argument(Variable::QueryArg, Variable::QueryArgName, name, value);
-            if self.values.refusal.is_some() {
+            if self.is_refused() {
                 break;
             }
         }
-        self.values.decoded = [name_out, value_out];
-    }
-
-    /// The body, by its type. What has no parser is one value.
-    pub(crate) fn body(&mut self, _content_type: &[u8], bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.alone(Variable::RequestBody, bytes);
-            self.member(Variable::PlainBody, b"", bytes);
-        }
+        self.values.decoded = [name, value];
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) {
         self.member(Variable::RequestHeader, name, value);
         self.member(Variable::RequestHeaderName, name, name);
-        if name == b"cookie" && self.reads.intersects(COOKIES) {
+        if name == b"cookie" && self.reads(COOKIES) {
             self.cookies(value);
         }
     }
 
     fn cookies(&mut self, line: &[u8]) {
-        for pair in line.split(|&byte| byte == b';') {
-            let pair = pair.trim_ascii();
-            if pair.is_empty() {
-                continue;
-            }
-            let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-            let (name, value) = pair.split_at(at);
-            let name = name.trim_ascii();
-            self.member(Variable::Cookie, name, value.get(1..).unwrap_or_default());
+        for pair in pairs::cookies(line) {
+            let name = pair.name.trim_ascii();
+            self.member(Variable::Cookie, name, pair.value);
             self.member(Variable::CookieName, name, name);
         }
     }
@@ -284,11 +288,3 @@ impl<'v, 'l> Into<'v, 'l> {
 
 const QUERY: Variables = Variables::of(&[Variable::QueryArg, Variable::QueryArgName]);
 const COOKIES: Variables = Variables::of(&[Variable::Cookie, Variable::CookieName]);
-
-fn decoded<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
-    if Transform::UrlDecode.apply(text, out) {
-        out
-    } else {
-        text
-    }
-}

@@ -1,0 +1,158 @@
+//! The body of a request as values. The declared type picks the parser; what that type's parser refuses is a refusal.
+//! A type without a parser is no way past the rules: text is looked at as text, JSON also as JSON.
+
+use std::ops::ControlFlow;
+
+use super::collect::Into;
+use crate::{
+    body::{self, File, Flaw, Kind, Scratch, Sink},
+    variable::{FROM_BODY, Variable, Variables},
+    verdict::Refusal,
+};
+
+/// What only a parser can give.
+const PARSED: Variables = FROM_BODY.without(Variables::of(&[
+    Variable::RequestBody,
+    Variable::RequestBodyLength,
+]));
+
+/// Media types whose content is not text unless it turns out to be.
+const BINARY: &[&[u8]] = &[
+    b"image/",
+    b"audio/",
+    b"video/",
+    b"font/",
+    b"application/octet-stream",
+    b"application/pdf",
+    b"application/zip",
+    b"application/gzip",
+    b"application/grpc",
+    b"application/protobuf",
+    b"application/x-protobuf",
+    b"application/wasm",
+];
+
+impl Into<'_, '_> {
+    pub(crate) fn body(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.alone(Variable::RequestBody, bytes);
+        if !self.reads(PARSED) {
+            return;
+        }
+        match Kind::of(content_type) {
+            Ok(Some(kind)) => {
+                let done = self.parse(scratch, kind, content_type, bytes);
+                if let Err(fault) = done {
+                    self.refuse(Refusal::Body(fault));
+                }
+            }
+            Ok(None) => self.unparsed(scratch, content_type, bytes),
+            Err(fault) => {
+                self.refuse(Refusal::Body(fault));
+                self.unparsed(scratch, content_type, bytes);
+            }
+        }
+    }
+
+    fn unparsed(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
+        let declared = BINARY.iter().any(|prefix| {
+            content_type
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        });
+        if declared && !is_text(bytes) {
+            return;
+        }
+        self.member(Variable::PlainBody, b"", bytes);
+        // Applications exist that read any body as JSON. Not being JSON is no fault here.
+        if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            let _ = self.parse(scratch, Kind::Json, content_type, bytes);
+        }
+    }
+
+    fn parse(
+        &mut self,
+        scratch: &mut Scratch,
+        kind: Kind,
+        content_type: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), body::Fault> {
+        let limits = self.body_limits();
+        let variable = match kind {
+            Kind::Form => Variable::FormArg,
+            Kind::Json => Variable::JsonArg,
+            Kind::Multipart => Variable::MultipartArg,
+            Kind::Xml => Variable::XmlText,
+        };
+        let mut fields = Fields {
+            into: self,
+            variable,
+        };
+        body::parse_with(scratch, kind, content_type, bytes, &limits, &mut fields)
+    }
+}
+
+/// Takes what a parser hands out.
+struct Fields<'a, 'v, 'l> {
+    into: &'a mut Into<'v, 'l>,
+    variable: Variable,
+}
+
+impl Fields<'_, '_, '_> {
+    /// After a refusal nothing further is collected.
+    fn flow(&self) -> ControlFlow<()> {
+        if self.into.is_refused() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl Sink for Fields<'_, '_, '_> {
+    fn pair(&mut self, name: &[u8], value: &[u8], _raw: &[u8]) -> ControlFlow<()> {
+        self.into
+            .argument(self.variable, Variable::BodyArgName, name, value);
+        self.flow()
+    }
+
+    fn file(&mut self, file: File<'_>) -> ControlFlow<()> {
+        self.into.member(Variable::File, file.name, file.filename);
+        if let Some(extended) = file.extended {
+            self.into.member(Variable::File, file.name, extended);
+        }
+        self.into.member(Variable::FileField, file.name, file.name);
+        self.flow()
+    }
+
+    fn part_header(&mut self, part: &[u8], line: &[u8]) -> ControlFlow<()> {
+        self.into.member(Variable::PartHeader, part, line);
+        self.flow()
+    }
+
+    fn text(&mut self, text: &[u8]) -> ControlFlow<()> {
+        self.into.member(Variable::XmlText, b"", text);
+        self.flow()
+    }
+
+    fn attribute(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()> {
+        self.into.member(Variable::XmlAttribute, name, value);
+        self.flow()
+    }
+
+    fn flaw(&mut self, flaw: Flaw) -> ControlFlow<()> {
+        if flaw.dangerous() {
+            self.into.refuse(Refusal::Ambiguous(flaw));
+        }
+        // The rest is still worth looking at: what it holds belongs into the event.
+        ControlFlow::Continue(())
+    }
+}
+
+/// UTF-8 without control characters other than white space.
+fn is_text(bytes: &[u8]) -> bool {
+    let control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    !bytes.iter().any(control) && std::str::from_utf8(bytes).is_ok()
+}
