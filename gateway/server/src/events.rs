@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     /// A request was answered, or its client went away.
     #[default]
     Request,
-    /// A connection was closed before a request could be read on it: denied, banned, over a cap.
+    /// Connections were closed before a request could be read on them; at most one line a second, `count` says how many.
     ConnectionRefused,
     /// Bytes that are no request; answered 400 without reaching the policy.
     Malformed,
@@ -27,13 +27,13 @@ pub(crate) enum Kind {
     PolicyLoaded,
     /// A policy had faults; the one before it keeps serving.
     PolicyRejected,
-    /// Somebody used the admin listener to change something.
-    Admin,
     /// The gateway listens.
     Started,
     /// The gateway takes no more connections.
     Stopping,
-    /// Lines were lost; `dropped` says how many.
+    /// The gateway ends.
+    Stopped,
+    /// Lines were lost; `count` says how many.
     EventsDropped,
 }
 
@@ -46,9 +46,9 @@ impl Kind {
             Self::Malformed => "malformed",
             Self::PolicyLoaded => "policy_loaded",
             Self::PolicyRejected => "policy_rejected",
-            Self::Admin => "admin",
             Self::Started => "started",
             Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
             Self::EventsDropped => "events_dropped",
         }
     }
@@ -133,8 +133,8 @@ pub(crate) struct Event<'a> {
     pub(crate) detail: &'a str,
     /// Every fault of a refused policy.
     pub(crate) faults: &'a [String],
-    /// Lines lost since the last line.
-    pub(crate) dropped: Option<u64>,
+    /// How many: lines that were lost, connections that were refused.
+    pub(crate) count: Option<u64>,
 }
 
 /// The wall clock, in unix milliseconds.
@@ -144,4 +144,11 @@ pub(crate) fn unix_ms() -> u64 {
         .map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
+}
+
+/// `unix_ms` as RFC 3339 in UTC.
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
+    let mut out = Vec::new();
+    stamp::write(&mut out, unix_ms);
+    String::from_utf8(out).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Tells events and metrics what the traffic side saw. One place, so that both always agree on check and reason.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
@@ -22,6 +23,29 @@ pub(crate) struct Watch {
     /// Where numbers go.
     pub(crate) metrics: Arc<Metrics>,
     resolved: ArcSwap<Vec<(u64, Arc<Resolved>)>>,
+    refusals: Refusals,
+}
+
+/// Refused connections since the last line about them. A flood of connections must not become a flood of lines.
+#[derive(Debug, Default)]
+struct Refusals {
+    since: AtomicU64,
+    told_at: AtomicU64,
+}
+
+impl Refusals {
+    /// Counts one; how many a line should now tell of, if it is time for one.
+    fn add(&self, now: u64) -> Option<u64> {
+        self.since.fetch_add(1, Ordering::Relaxed);
+        let told_at = self.told_at.load(Ordering::Relaxed);
+        let due = now.saturating_sub(told_at) >= 1000;
+        let mine = due
+            && self
+                .told_at
+                .compare_exchange(told_at, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        mine.then(|| self.since.swap(0, Ordering::Relaxed))
+    }
 }
 
 impl Watch {
@@ -30,6 +54,7 @@ impl Watch {
             events,
             metrics,
             resolved: ArcSwap::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -109,7 +134,7 @@ impl Watch {
             reason: Some(record.reason),
             would: &would,
             rules: &rules,
-            score: None,
+            score: waf.map(|verdict| u64::from(verdict.score)),
             user: identity.map_or("", |identity| identity.user.as_str()),
             upstream: record.upstream.unwrap_or_default(),
             bytes_in: Some(record.bytes_in),
@@ -140,6 +165,16 @@ impl Observer for Watch {
 
     fn connection_refused(&self, why: Refused) {
         self.metrics.connection_refused(why.as_str());
+        let now = unix_ms();
+        if let Some(count) = self.refusals.add(now) {
+            self.events.emit(&Event {
+                time: now,
+                kind: Kind::ConnectionRefused,
+                detail: why.as_str(),
+                count: Some(count),
+                ..Event::default()
+            });
+        }
     }
 
     fn server_health(&self, group: &str, server: &str, healthy: bool) {
@@ -147,10 +182,31 @@ impl Observer for Watch {
     }
 }
 
-fn findings(_: &waf::Verdict) -> SmallVec<[Finding<'_>; 4]> {
-    SmallVec::new()
+fn findings(verdict: &waf::Verdict) -> SmallVec<[Finding<'_>; 4]> {
+    let matches = verdict.matches.iter();
+    matches
+        .map(|found| Finding {
+            id: found.id,
+            msg: &found.msg,
+            severity: found.severity.map_or("", waf::Severity::name),
+            target: &found.target,
+        })
+        .collect()
 }
 
 fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusals;
+
+    #[test]
+    fn a_flood_of_connections_is_one_line_a_second() {
+        let refusals = Refusals::default();
+        assert_eq!(refusals.add(5000), Some(1));
+        assert!((0..99).all(|_| refusals.add(5999).is_none()));
+        assert_eq!(refusals.add(6000), Some(100));
+    }
 }

@@ -74,7 +74,7 @@ fn about_the_policy(line: &mut Line<'_>, event: &Event<'_>) {
             text::string(line.out, fault);
         });
     }
-    line.number("dropped", event.dropped);
+    line.number("count", event.count);
 }
 
 fn would(line: &mut Line<'_>, would: &WouldDeny<'_>) {

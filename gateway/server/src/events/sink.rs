@@ -208,7 +208,7 @@ impl Writer {
             let event = Event {
                 time: unix_ms(),
                 kind: Kind::EventsDropped,
-                dropped: Some(dropped),
+                count: Some(dropped),
                 ..Event::default()
             };
             line::write(&mut self.batch, &event, false);
@@ -321,11 +321,11 @@ mod tests {
         let lines = lines(&path);
         let told: u64 = lines
             .iter()
-            .filter_map(|line| line.get("dropped")?.as_u64())
+            .filter_map(|line| line.get("count")?.as_u64())
             .sum();
         let written = lines
             .iter()
-            .filter(|line| line.get("dropped").is_none())
+            .filter(|line| line.get("count").is_none())
             .count();
         assert_eq!(told, dropped.get());
         assert_eq!(written as u64 + told, 5001);

@@ -1,0 +1,122 @@
+//! The `palisade` command: its words, and what its exit codes mean. Each command is a file in `cli/`.
+
+mod check;
+mod faults;
+mod log;
+mod paint;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// How a command ended; the numbers are documented and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Ok,
+    /// The policy has faults, or its tests failed.
+    Faults,
+    /// The command line makes no sense. (clap uses the same number.)
+    Usage,
+    /// The gateway cannot start: a port in use, a permission, an unreadable certificate.
+    CannotStart,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Faults => 1,
+            Exit::Usage => 2,
+            Exit::CannotStart => 3,
+        })
+    }
+}
+
+const AFTER: &str = "\
+Examples:
+  palisade demo                                   try it: an application, a policy, requests to send
+  palisade check policy.yaml                      every fault of a policy at once
+  palisade run policy.yaml                        serve
+  palisade explain policy.yaml \"GET /admin\"       which checks are asked, what each says, and why
+
+Exit codes:
+  0  all is well
+  1  the policy has faults, or its tests failed
+  2  the command line makes no sense
+  3  the gateway cannot start (port in use, permission, certificate)
+
+NO_COLOR turns colours off. PALISADE_LOG (error, warn, info, debug) says how much is logged to stderr.";
+
+/// A security gateway in front of applications that are not changed.
+#[derive(Debug, Parser)]
+#[command(name = "palisade", version, after_help = AFTER, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: put the policy's checks in front of its upstreams.
+    Run(run::Arguments),
+    /// Find every fault of a policy at once.
+    Check(check::Arguments),
+    /// Print a completion script for a shell.
+    #[command(after_help = "\
+Examples:
+  palisade completions bash > /etc/bash_completion.d/palisade
+  palisade completions zsh > \"${fpath[1]}/_palisade\"
+  palisade completions fish > ~/.config/fish/completions/palisade.fish")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start();
+    let exit = match arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "palisade", &mut std::io::stdout());
+            Exit::Ok
+        }
+    };
+    exit.into()
+}
+
+/// The policy that every command takes.
+#[derive(Debug, clap::Args)]
+struct PolicyArgument {
+    /// The policy: a YAML file, or a folder with policy.yaml in it.
+    #[arg(value_name = "POLICY", value_hint = clap::ValueHint::FilePath)]
+    policy: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+}

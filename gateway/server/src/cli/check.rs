@@ -1,0 +1,76 @@
+//! `palisade check`: every fault of a policy at once.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::paint::{Paint, Tone};
+use super::{Exit, PolicyArgument, faults};
+use crate::policy_file::PolicyFile;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reads everything that the policy reads (lists, rules, databases, keys) and reports every fault at once, with
+its place. Opens no port.
+
+Examples:
+  palisade check policy.yaml
+  palisade check /etc/palisade --warnings-are-errors
+  palisade check policy.yaml --json | jq '.faults[].message'
+
+Exit codes: 0 no faults, 1 faults, 2 usage.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 for warnings, too.
+    #[arg(long)]
+    warnings_are_errors: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let file = match PolicyFile::find(&arguments.policy.policy) {
+        Ok(file) => file,
+        Err(why) => {
+            eprintln!("palisade: {why}");
+            return Exit::Usage;
+        }
+    };
+    let (loaded, _) = file.load();
+    let (hash, routes, found) = match &loaded {
+        Ok(loaded) => {
+            let policy = &loaded.policy;
+            (
+                policy.hash(),
+                policy.route_count(),
+                loaded.warnings.as_slice(),
+            )
+        }
+        Err(faults) => ("", 0, faults.as_slice()),
+    };
+    let good = loaded.is_ok() && (found.is_empty() || !arguments.warnings_are_errors);
+    if arguments.json {
+        let value =
+            json!({ "ok": good, "hash": hash, "routes": routes, "faults": faults::json(found) });
+        println!("{value:#}");
+    } else {
+        let paint = Paint::stderr();
+        eprint!("{}", faults::text(found, paint));
+        if !found.is_empty() {
+            eprintln!("{}: {}", file.path().display(), faults::summary(found));
+        }
+        if loaded.is_ok() {
+            let paint = Paint::stdout();
+            let fine = paint.tone(Tone::Good, "ok");
+            let _ = writeln!(
+                std::io::stdout(),
+                "{}: {fine}, {routes} routes, hash {hash}",
+                file.path().display()
+            );
+        }
+    }
+    if good { Exit::Ok } else { Exit::Faults }
+}

@@ -1,0 +1,132 @@
+//! `palisade run`: puts the parts together and serves until it is told to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::paint::Paint;
+use super::{Exit, PolicyArgument, faults};
+use crate::events::WhenFull;
+use crate::gateway::{AdminAt, Gateway, Options};
+use crate::policy_file::PolicyFile;
+
+/// What it takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The policy is read again when one of its files changes, on SIGHUP, and on POST /reload of the admin listener. A
+policy with faults changes nothing: the one before it keeps serving.
+
+Signals:
+  SIGHUP            read the policy again
+  SIGUSR1           open the events file again (after rotating it)
+  SIGTERM, SIGINT   take no more connections, end the requests in flight, exit
+  SIGQUIT           hand the listening sockets to a gateway started with --upgrade, then drain
+
+Examples:
+  palisade run policy.yaml
+  palisade run /etc/palisade --events /var/log/palisade/events.jsonl
+  palisade run policy.yaml --admin 127.0.0.1:9901 --threads 4
+  palisade run policy.yaml --upgrade & kill -QUIT $OLD_PID      replace a running gateway
+
+Exit codes: 0 ended as asked, 1 the policy has faults, 2 usage, 3 cannot start.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Threads that serve. Default: one per processor.
+    #[arg(long, value_name = "N", env = "PALISADE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Where events go: a file, or - for standard output. Default: what the policy says.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    events: Option<PathBuf>,
+    /// What a request does when events cannot be written fast enough: wait for the disk, or go on and have the lost
+    /// lines counted.
+    #[arg(long, value_name = "WHAT", default_value = "wait")]
+    events_when_full: Full,
+    /// Address of the admin listener, or off. Default: what the policy says.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<AdminAt>,
+    /// Take the listening sockets of the gateway that runs now, instead of binding.
+    #[arg(long)]
+    upgrade: bool,
+    /// Private folder through which sockets are handed over. Default: $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/palisade.
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+    upgrade_folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Full {
+    /// Nothing is lost.
+    Wait,
+    /// Lines are lost, counted, and an event says how many.
+    Drop,
+}
+
+impl std::str::FromStr for AdminAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = || text.parse::<SocketAddr>().map(Self::Address);
+        match text {
+            "off" => Ok(Self::Off),
+            _ => address()
+                .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:9900, or off".to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> Exit {
+    let file = match PolicyFile::find(&arguments.policy.policy) {
+        Ok(file) => file,
+        Err(why) => {
+            eprintln!("palisade: {why}");
+            return Exit::Usage;
+        }
+    };
+    let (loaded, seen) = file.load();
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(found) => {
+            eprint!("{}", faults::text(&found, Paint::stderr()));
+            eprintln!(
+                "palisade: {} is not served: {}",
+                file.path().display(),
+                faults::summary(&found)
+            );
+            return Exit::Faults;
+        }
+    };
+    eprint!("{}", faults::text(&loaded.warnings, Paint::stderr()));
+    let options = arguments.options();
+    let gateway = Gateway::prepare(file, (loaded, seen), &options);
+    match gateway.and_then(|gateway| gateway.serve(options)) {
+        Ok(()) => Exit::Ok,
+        Err(why) => {
+            eprintln!("palisade: cannot start: {why}");
+            Exit::CannotStart
+        }
+    }
+}
+
+impl Arguments {
+    fn options(self) -> Options {
+        Options {
+            threads: self.threads.map(usize::from),
+            events: self.events,
+            when_full: match self.events_when_full {
+                Full::Wait => WhenFull::Block,
+                Full::Drop => WhenFull::Drop,
+            },
+            admin: self.admin.unwrap_or(AdminAt::Policy),
+            upgrade: self.upgrade,
+            upgrade_folder: self.upgrade_folder.or_else(runtime_folder),
+        }
+    }
+}
+
+/// Folders that only this user can enter; /tmp is not one.
+fn runtime_folder() -> Option<PathBuf> {
+    let own = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    own.or_else(|| {
+        let shared = std::env::var_os("XDG_RUNTIME_DIR")?;
+        Some(PathBuf::from(shared).join("palisade"))
+    })
+}

@@ -1,0 +1,256 @@
+//! A running gateway: the traffic side with its events, metrics, admin listener and reload around it. `run` and `demo`
+//! are this with different options.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::Loaded;
+use policy::settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Admin};
+use crate::events::{self, Event, Events, Kind, Target, WhenFull, unix_ms};
+use crate::metrics::Metrics;
+use crate::observe::Watch;
+use crate::policy_file::PolicyFile;
+use crate::reload::{self, Reloader, Status, Trigger};
+use crate::serve;
+use crate::snapshot::Shared;
+use crate::sources::Seen;
+
+/// Lines that may wait for the disk: at 500 bytes each, 8 MiB.
+const WAITING_LINES: usize = 16 << 10;
+
+/// How long the last lines may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// How to serve, beyond what the policy says.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Threads that serve; `None`: one per processor.
+    pub(crate) threads: Option<usize>,
+    /// Where events go instead; `-` is standard output.
+    pub(crate) events: Option<PathBuf>,
+    /// What a request does when events cannot be written fast enough.
+    pub(crate) when_full: WhenFull,
+    /// Where the admin listener is.
+    pub(crate) admin: AdminAt,
+    /// Take the sockets of the gateway that runs now.
+    pub(crate) upgrade: bool,
+    /// Private folder through which sockets are handed over.
+    pub(crate) upgrade_folder: Option<PathBuf>,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AdminAt {
+    /// Where the policy says.
+    Policy,
+    /// Here.
+    Address(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+/// Everything but the open listeners.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    reloader: Arc<Reloader>,
+    folder: PathBuf,
+    admin: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Opens the events and the admin listener, and begins to watch the policy's files.
+    ///
+    /// # Errors
+    /// A sentence when something cannot be opened or started.
+    pub(crate) fn prepare(
+        file: PolicyFile,
+        (loaded, seen): (Loaded, Seen),
+        options: &Options,
+    ) -> Result<Self, String> {
+        let settings = loaded.policy.settings().clone();
+        let metrics = Metrics::new().map_err(|why| why.to_string())?;
+        let watch = Arc::new(watch(metrics, file.folder(), &settings, options)?);
+        let status = Status {
+            loaded_at: unix_ms(),
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            ..Status::default()
+        };
+        watch.expect(1, &loaded.policy);
+        let hash = loaded.policy.hash().to_owned();
+        let shared = Shared::new(loaded.policy, watch.clone())?;
+        let metrics = &watch.metrics;
+        admin::show_shared(metrics, &shared).map_err(|why| why.to_string())?;
+        metrics.policy_loaded(1, &hash, status.warnings.len(), false);
+        let folder = file.folder().to_owned();
+        let reloader = Reloader::new(file, shared.clone(), watch.clone(), status, seen);
+        let mut gateway = Self {
+            shared,
+            watch,
+            reloader: Arc::new(reloader),
+            folder,
+            admin: None,
+        };
+        gateway.admin = gateway.open_admin(&settings, options.admin)?;
+        reload::watch(Arc::clone(&gateway.reloader)).map_err(|why| why.to_string())?;
+        Ok(gateway)
+    }
+
+    /// Where the admin listener is, when there is one.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    fn open_admin(&self, settings: &Settings, at: AdminAt) -> Result<Option<SocketAddr>, String> {
+        let written = settings.admin.as_ref();
+        let address = match at {
+            AdminAt::Policy => written.map(|admin| admin.address),
+            AdminAt::Address(address) => Some(address),
+            AdminAt::Off => None,
+        };
+        let Some(address) = address else {
+            return Ok(None);
+        };
+        let admin = Admin {
+            shared: Arc::clone(&self.shared),
+            reloader: Arc::clone(&self.reloader),
+            watch: Arc::clone(&self.watch),
+            tokens: written
+                .map(|admin| admin.tokens.clone())
+                .unwrap_or_default()
+                .into(),
+        };
+        let bound = admin::start(address, admin);
+        bound
+            .map(Some)
+            .map_err(|why| format!("admin listener {address}: {why}"))
+    }
+
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// A sentence when a listener cannot be opened or a certificate cannot be used.
+    pub(crate) fn serve(self, options: Options) -> Result<(), String> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if let Some(threads) = options.threads {
+            runtime.worker_threads(threads);
+        }
+        let runtime = runtime.enable_all().thread_name("serve").build();
+        let runtime = runtime.map_err(|why| why.to_string())?;
+        let _inside = runtime.enter();
+        self.hear_signals()
+            .map_err(|why| format!("signals: {why}"))?;
+        self.tell(Kind::Started, &self.places());
+        let options = serve::Options {
+            base: self.folder.clone(),
+            upgrade_folder: options.upgrade_folder,
+            upgrade: options.upgrade,
+        };
+        let served = runtime.block_on(serve::serve(Arc::clone(&self.shared), options));
+        let detail = served.as_ref().err().map_or("ended", String::as_str);
+        self.tell(Kind::Stopped, detail);
+        self.watch.events.flush(LAST_LINES);
+        served
+    }
+
+    /// The listeners' addresses, for the log.
+    fn places(&self) -> String {
+        let snapshot = self.shared.load();
+        let listeners = snapshot.policy.settings().listeners.iter();
+        let mut places: Vec<String> = listeners.map(|at| at.address.to_string()).collect();
+        places.extend(self.admin.map(|admin| format!("admin {admin}")));
+        format!(
+            "version {}, {}",
+            env!("CARGO_PKG_VERSION"),
+            places.join(", ")
+        )
+    }
+
+    fn tell(&self, kind: Kind, detail: &str) {
+        let snapshot = self.shared.load();
+        log::info!("{}: {detail}", kind.as_str());
+        self.watch.events.emit(&Event {
+            time: unix_ms(),
+            kind,
+            policy_version: Some(snapshot.version),
+            policy_hash: snapshot.policy.hash(),
+            detail,
+            ..Event::default()
+        });
+    }
+
+    /// SIGHUP reads the policy again, SIGUSR1 opens the events file again; the ending ones are only written down here,
+    /// the traffic side acts on them.
+    fn hear_signals(&self) -> std::io::Result<()> {
+        let mut reload = signal(SignalKind::hangup())?;
+        let reloader = Arc::clone(&self.reloader);
+        tokio::spawn(async move {
+            while reload.recv().await.is_some() {
+                let reloader = Arc::clone(&reloader);
+                // Its faults are in the log and the events already.
+                let attempt = move || drop(reloader.reload(Trigger::Signal));
+                let _ = tokio::task::spawn_blocking(attempt).await;
+            }
+        });
+        let mut reopen = signal(SignalKind::user_defined1())?;
+        let events = Arc::clone(&self.watch.events);
+        tokio::spawn(async move {
+            while reopen.recv().await.is_some() {
+                events.reopen();
+            }
+        });
+        for (kind, word) in [
+            (SignalKind::terminate(), "SIGTERM"),
+            (SignalKind::interrupt(), "SIGINT"),
+            (SignalKind::quit(), "SIGQUIT"),
+        ] {
+            let mut ending = signal(kind)?;
+            let (events, shared) = (Arc::clone(&self.watch.events), Arc::clone(&self.shared));
+            tokio::spawn(async move {
+                if ending.recv().await.is_some() {
+                    log::info!(
+                        "{word}: no more connections, {} to end",
+                        shared.connections()
+                    );
+                    events.emit(&Event {
+                        time: unix_ms(),
+                        kind: Kind::Stopping,
+                        detail: word,
+                        ..Event::default()
+                    });
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+fn watch(
+    metrics: Metrics,
+    folder: &Path,
+    settings: &Settings,
+    options: &Options,
+) -> Result<Watch, String> {
+    let written = settings.events.file.as_ref().map(|file| folder.join(file));
+    let target = match options.events.clone().or(written) {
+        Some(file) if file == Path::new("-") => Target::Stdout,
+        Some(file) => Target::File(file),
+        None => Target::Stdout,
+    };
+    let options = events::Options {
+        target,
+        when_full: options.when_full,
+        query: settings.events.query,
+        capacity: WAITING_LINES,
+    };
+    let place = options.target.clone();
+    let events = Events::start(options, metrics.events_dropped.clone());
+    let events = events.map_err(|why| format!("events to {place:?}: {why}"))?;
+    Ok(Watch::new(Arc::new(events), Arc::new(metrics)))
+}
