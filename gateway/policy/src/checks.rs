@@ -152,6 +152,13 @@ macro_rules! checks {
 }
 
 checks! {
+    /// Things that happen at the same time.
+    Concurrency = concurrency, "concurrency";
     /// Networks that may come, and networks that may not.
     Ip = ip, "ip";
+    /// How often things happen.
+    RateLimit = rate_limit, "rate_limit";
 }
+
+#[cfg(test)]
+mod testing;

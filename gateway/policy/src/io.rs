@@ -62,7 +62,8 @@ pub trait Io: Send {
     /// The time. The same moment for one whole decision.
     fn now(&self) -> Now;
 
-    /// Counts `cost` against `limit` for `key`, unless that would pass it.
+    /// Counts `cost` against `limit` for `key`, unless that would pass it. Cost 0 counts nothing and tells how the
+    /// key stands.
     fn count(
         &mut self,
         limit: &Limit,

@@ -12,6 +12,7 @@ pub mod decision;
 pub mod fault;
 pub mod framing;
 pub mod host;
+pub mod invented;
 pub mod io;
 pub mod key;
 pub mod limit;
