@@ -1,0 +1,27 @@
+//! End to end: the real binary, real sockets, real clients, an origin that records what it received.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod body;
+mod client;
+mod commands;
+mod edge;
+mod http2;
+mod identity;
+mod operations;
+mod path;
+mod reload;
+mod slow;
+mod smuggling;
+mod tls;
+mod traffic;
+mod upstream;
+mod waf;

@@ -1,0 +1,331 @@
+//! What an operator does: signals, upgrades, log files, the admin listener, metrics.
+
+use std::process::Stdio;
+
+use crate::support::origin::ok;
+use crate::support::raw::get;
+use crate::support::tools::{fed, program};
+use crate::support::{Conn, Gateway, Origin, Plan, Step, exchange, until};
+
+fn waiting() -> Origin {
+    Origin::scripted(|seen| match seen.target.as_str() {
+        "/wait" => vec![Step::Gate("go"), Step::Send(ok("waited"))],
+        _ => vec![Step::ReadBody, Step::Send(ok("origin"))],
+    })
+}
+
+#[test]
+fn sigterm_drains_and_ends_with_success() {
+    let origin = waiting();
+    let mut gateway = Gateway::start(&Plan::open(origin.address).top("limits: {drain: 20s}"));
+    let mut conn = Conn::open(gateway.http);
+    conn.write(get("/wait", "X-Request-ID: drained\r\n"));
+    origin.wait("/wait");
+    gateway.signal("TERM");
+    until("new connections are refused", || {
+        std::net::TcpStream::connect(gateway.http).err()
+    });
+    origin.open("go");
+    let answer = conn.response().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "waited"));
+    drop(conn);
+    let status = gateway.ended();
+    assert_eq!(status.code(), Some(0), "{}", gateway.stderr());
+    assert_eq!(gateway.event("drained")["status"], 200);
+    gateway.line("the end is announced", |line| line["event"] == "stopping");
+}
+
+#[test]
+fn draining_ends_at_its_limit() {
+    let origin = waiting();
+    let mut gateway = Gateway::start(&Plan::open(origin.address).top("limits: {drain: 1s}"));
+    let mut conn = Conn::open(gateway.http);
+    conn.write(get("/wait", ""));
+    origin.wait("/wait");
+    let begun = std::time::Instant::now();
+    gateway.signal("TERM");
+    gateway.ended();
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn sigusr1_reopens_the_event_file() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Plan::open(origin.address).top("events: {file: events.jsonl}"));
+    let (file, moved) = (gateway.path("events.jsonl"), gateway.path("events.1"));
+    let holds = |file: &std::path::Path, id: &str| {
+        std::fs::read_to_string(file).is_ok_and(|text| text.contains(id))
+    };
+    exchange(gateway.http, get("/", "X-Request-ID: before\r\n"));
+    until("the event is in the file", || {
+        holds(&file, "before").then_some(())
+    });
+    std::fs::rename(&file, &moved).unwrap();
+    exchange(gateway.http, get("/", "X-Request-ID: between\r\n"));
+    until("the old file is still written", || {
+        holds(&moved, "between").then_some(())
+    });
+    gateway.signal("USR1");
+    until("a new file is opened", || file.exists().then_some(()));
+    exchange(gateway.http, get("/", "X-Request-ID: after\r\n"));
+    until("the new file is written", || {
+        holds(&file, "after").then_some(())
+    });
+    assert!(!holds(&moved, "after") && !holds(&file, "between"));
+    for line in std::fs::read_to_string(&file).unwrap().lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+/// The second process takes the sockets over while requests run: none is refused, and the first ends.
+#[test]
+fn a_binary_upgrade_loses_no_request() {
+    let origin = waiting();
+    let mut gateway = Gateway::start(&Plan::open(origin.address).top("limits: {drain: 20s}"));
+    let mut long = Conn::open(gateway.http);
+    long.write(get("/wait", ""));
+    origin.wait("/wait");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut second = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut failures = Vec::new();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut conn = Conn::open(gateway.http);
+                conn.write(get("/load", "Connection: close\r\n"));
+                match conn.response() {
+                    Some(answer) if answer.status == 200 => {}
+                    other => failures.push(other.map(|answer| answer.status)),
+                }
+            }
+            failures
+        });
+        let second = gateway.upgrade();
+        until("the second one serves", || second.serves().then_some(()));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let failures = load.join().unwrap();
+        assert!(failures.is_empty(), "{failures:?}");
+        second
+    });
+    origin.open("go");
+    assert_eq!(long.response().unwrap().text(), "waited");
+    drop(long);
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.stderr());
+    assert_eq!(exchange(gateway.http, get("/", "")).text(), "origin");
+    second.end();
+}
+
+#[test]
+fn the_admin_listener_answers_and_refuses_strangers() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Plan::open(origin.address));
+    for path in ["/healthz", "/readyz", "/metrics", "/policy"] {
+        assert_eq!(gateway.admin_get(path).status, 200, "{path}");
+    }
+    for path in [
+        "/",
+        "/etc/passwd",
+        "/../../etc/passwd",
+        "/metrics/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/static/..%2f..%2fetc/passwd",
+    ] {
+        assert!(gateway.admin_get(path).status >= 400, "{path}");
+    }
+    // A page of another site, or a name that someone pointed at 127.0.0.1, gets nothing.
+    let port = gateway.admin.port();
+    for fields in [
+        format!("Host: evil.test:{port}\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nOrigin: http://evil.test\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n"),
+    ] {
+        let answer = exchange(
+            gateway.admin,
+            format!(
+                "POST /reload HTTP/1.1\r\n{fields}Content-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
+        );
+        assert!(
+            (400..500).contains(&answer.status),
+            "{fields}: {}",
+            answer.status
+        );
+    }
+    assert_eq!(gateway.admin_get("/reload").status, 405);
+    // Nothing of the admin listener is on the public one.
+    let before = origin.count();
+    assert_eq!(exchange(gateway.http, get("/metrics", "")).text(), "origin");
+    assert_eq!(origin.count(), before + 1);
+}
+
+#[test]
+fn an_admin_listener_with_a_token_asks_for_it() {
+    let origin = Origin::start();
+    let plan = Plan::open(origin.address)
+        .top("secrets:\n  admin: {env: PALISADE_TEST_ADMIN}")
+        .env("PALISADE_TEST_ADMIN", "an admin token of the tests")
+        .admin(", token: admin");
+    let gateway = Gateway::start(&plan);
+    let host = gateway.admin;
+    let ask = |method: &str, path: &str, more: &str| {
+        exchange(host, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n{more}\r\n")).status
+    };
+    for (method, path) in [("GET", "/metrics"), ("GET", "/policy"), ("POST", "/reload")] {
+        assert_eq!(ask(method, path, ""), 401, "{path}");
+        assert_eq!(
+            ask(method, path, "Authorization: Bearer wrong\r\n"),
+            401,
+            "{path}"
+        );
+        assert_eq!(
+            ask(
+                method,
+                path,
+                "Authorization: Bearer an admin token of the tests\r\n"
+            ),
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn metrics_pass_promtool_and_hold_nothing_of_the_client() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(
+        &Plan::checked(origin.address, "{check: ip, deny: [192.0.2.0/24]}")
+            .top("trusted_proxies: [127.0.0.0/8]")
+            .tls(),
+    );
+    exchange(gateway.http, get("/", ""));
+    exchange(gateway.http, get("/", "X-Forwarded-For: 192.0.2.1\r\n"));
+    exchange(gateway.http, "GARBAGE\r\n\r\n");
+    exchange(
+        gateway.http,
+        "ODDMETHOD /odd-path HTTP/1.1\r\nHost: odd.test\r\nUser-Agent: odd-agent\r\n\r\n",
+    );
+    gateway.metric_reaches("palisade_requests_total", &[], 4.0);
+    let text = gateway.admin_get("/metrics").text();
+    let output = fed(
+        program("promtool").args(["check", "metrics"]),
+        text.as_bytes(),
+    );
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    for word in ["odd", "ODD", "GARBAGE", "192.0.2.1", "127.0.0.1:"] {
+        let own = text
+            .lines()
+            .filter(|line| {
+                line.contains(word) && !line.contains("upstream") && !line.contains("server=")
+            })
+            .count();
+        assert_eq!(own, 0, "{word} became a label");
+    }
+}
+
+#[test]
+fn every_request_has_exactly_one_event_and_one_count() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Plan::open(origin.address));
+    for number in 0..50 {
+        exchange(
+            gateway.http,
+            get("/", &format!("X-Request-ID: once-{number}\r\n")),
+        );
+    }
+    gateway.event("once-49");
+    gateway.metric_reaches("palisade_requests_total", &[("route", "all")], 50.0);
+    let lines = gateway.lines();
+    for number in 0..50 {
+        let id = format!("once-{number}");
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line["request_id"] == *id)
+                .count(),
+            1,
+            "{id}"
+        );
+    }
+    assert_eq!(
+        gateway.metric(
+            "palisade_requests_total",
+            &[("route", "all"), ("status", "200")]
+        ),
+        50.0
+    );
+    let event = gateway.event("once-0");
+    for field in [
+        "time",
+        "event",
+        "client",
+        "method",
+        "host",
+        "path",
+        "route",
+        "status",
+        "action",
+        "reason",
+        "upstream",
+        "bytes_out",
+        "duration_us",
+        "gateway_us",
+    ] {
+        assert!(!event[field].is_null(), "{field} is missing in {event}");
+    }
+}
+
+#[test]
+fn prometheus_rules_and_scrape_settings_are_valid() {
+    let deploy = crate::support::certs::root().join("deploy/prometheus");
+    crate::support::tools::stdout(
+        program("promtool")
+            .args(["check", "rules"])
+            .arg(deploy.join("palisade.rules.yaml"))
+            .stderr(Stdio::inherit()),
+    );
+    crate::support::tools::stdout(
+        program("promtool")
+            .args(["check", "config"])
+            .arg(deploy.join("prometheus.yaml"))
+            .stderr(Stdio::inherit()),
+    );
+}
+
+/// Every metric that the alert rules and the dashboard name exists.
+#[test]
+fn rules_and_dashboard_name_metrics_that_exist() {
+    let origin = Origin::start();
+    let plan = Plan::checked(
+        origin.address,
+        "{check: rate_limit, key: [ip], limit: 1/1h}",
+    );
+    let gateway = Gateway::start(&plan);
+    exchange(gateway.http, get("/", ""));
+    exchange(gateway.http, get("/", ""));
+    gateway.replace_text("version: nonsense");
+    gateway.admin_ask("POST", "/reload");
+    gateway.metric_reaches("palisade_requests_total", &[], 2.0);
+    let metrics = gateway.admin_get("/metrics").text();
+    let deploy = crate::support::certs::root().join("deploy");
+    for file in ["prometheus/palisade.rules.yaml", "grafana/palisade.json"] {
+        let text = std::fs::read_to_string(deploy.join(file)).unwrap();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for name in text
+            .split(|c| !word(c))
+            .filter(|name| name.starts_with("palisade_"))
+        {
+            let name = name
+                .trim_end_matches("_bucket")
+                .trim_end_matches("_count")
+                .trim_end_matches("_sum");
+            assert!(
+                metrics.contains(&format!("# TYPE {name} ")),
+                "{file} names {name}, which is not in /metrics"
+            );
+        }
+    }
+}
