@@ -72,6 +72,8 @@ pub enum Edit {
 pub struct ResponseWork {
     /// Header edits, in order.
     pub edits: SmallVec<[Edit; 8]>,
+    /// Largest request body, in bytes: the smallest of a route's checks, and of the route itself, holds.
+    pub max_request: Option<u64>,
     /// Largest answer body, in bytes.
     pub max_body: Option<u64>,
 }
@@ -88,6 +90,7 @@ macro_rules! checks {
         /// A check, ready to be asked.
         #[derive(Debug)]
         #[allow(missing_docs, reason = "one variant per module, documented there")]
+        #[allow(clippy::large_enum_variant, reason = "a policy has dozens of them, made once and borrowed ever after")]
         pub enum Check { $($kind($module::Check),)* }
 
         /// The words for `check:`.
@@ -158,6 +161,14 @@ checks! {
     Ip = ip, "ip";
     /// How often things happen.
     RateLimit = rate_limit, "rate_limit";
+    /// Clients and users that are banned.
+    Bans = bans, "bans";
+    /// The largest request and answer.
+    Size = size, "size";
+    /// Fields that answers carry or lack.
+    ResponseHeaders = response_headers, "response_headers";
+    /// Foreign pages that may read answers.
+    Cors = cors, "cors";
 }
 
 #[cfg(test)]

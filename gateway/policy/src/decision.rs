@@ -213,7 +213,7 @@ pub struct Would {
 pub struct Effects {
     /// Limits that were counted, in order, with the name of their check, for RateLimit and RateLimit-Policy.
     pub limits: SmallVec<[(CheckId, Standing); 4]>,
-    /// Fields to set on the answer, whoever writes it.
+    /// Fields to set on the answer, whoever writes it, after the route's edits. `Vary` is added to what is there.
     pub response: SmallVec<[(HeaderName, HeaderValue); 4]>,
 }
 

@@ -137,6 +137,12 @@ impl Default for Scene {
 }
 
 impl Scene {
+    pub(crate) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers
+            .append(name, http::HeaderValue::from_static(value));
+        self
+    }
+
     fn request(&self) -> Request<'_> {
         Request {
             id: "test",

@@ -1,0 +1,146 @@
+//! `bans`: clients and users that are banned right now. Who bans them, and for how long, is not known here: a ban is a
+//! value in the store that ends by itself.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::{Gives, Needs, OnError, ResponseWork, Turn};
+use crate::context::Context;
+use crate::decision::{Answer, Reason};
+use crate::io::{Io, Key, Space};
+use crate::key::{self, Keys};
+
+/// Refuses clients and users that are banned: by the admin interface, or by a check that watches failures. Behind a
+/// check that establishes who asks, users are looked up as well as addresses. An IPv6 client is banned by its /64.
+///
+/// `on_store_error: deny` (default) or `allow`.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {}
+
+/// Ready to be asked.
+#[derive(Debug)]
+pub struct Check {
+    keys: Keys,
+    without_store: Answer,
+}
+
+/// Where a client's ban is kept, in [`Space::Ban`].
+#[must_use]
+pub fn client_key(keys: Keys, client: IpAddr) -> Key {
+    keys.start(key::stable("ban")).client(key::stable("client"), client).finish()
+}
+
+/// Where a user's ban is kept, in [`Space::Ban`].
+#[must_use]
+pub fn user_key(keys: Keys, user: &str) -> Key {
+    keys.start(key::stable("ban")).part(key::stable("user"), user.as_bytes()).finish()
+}
+
+impl Spec {
+    pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
+        let without_store = match context.on_store_error {
+            None | Some(OnError::Deny) => Answer::deny(Reason::StoreUnavailable),
+            Some(OnError::Allow) => Answer::Pass,
+            Some(OnError::Local) => {
+                let at = context.at.key("on_store_error");
+                context.error(at, "a ban has no local share: write `deny` or `allow`");
+                return None;
+            }
+        };
+        Some(Check { keys: context.keys, without_store })
+    }
+}
+
+impl Check {
+    pub(super) fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    pub(super) fn gives(&self) -> Gives {
+        Gives::default()
+    }
+
+    pub(super) fn response_work(&self) -> ResponseWork {
+        ResponseWork::default()
+    }
+
+    pub(super) fn owned_headers(&self) -> &[http::HeaderName] {
+        &[]
+    }
+
+    pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+        let client = client_key(self.keys, turn.request.client);
+        let user = turn.facts.identity.as_ref().map(|identity| user_key(self.keys, &identity.user));
+        for key in [Some(client), user].into_iter().flatten() {
+            match turn.io.get(Space::Ban, key).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return Answer::deny(Reason::Banned),
+                Err(_) => return self.without_store.clone(),
+            }
+        }
+        Answer::Pass
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::io::StoreFault;
+    use crate::request::Identity;
+    use crate::testing::{Bench, Scene};
+
+    fn from(client: &str) -> Scene {
+        Scene { client: client.parse().unwrap(), ..Scene::default() }
+    }
+
+    fn ban(bench: &mut Bench, key: Key) {
+        bench.io.values.insert((Space::Ban, key), Bytes::from_static(b"{}"));
+    }
+
+    #[test]
+    fn refuses_a_banned_client_and_its_whole_ipv6_network() {
+        let mut bench = Bench::new("bans", json!({}));
+        ban(&mut bench, client_key(Keys::process(), "192.0.2.1".parse().unwrap()));
+        ban(&mut bench, client_key(Keys::process(), "2001:db8::1".parse().unwrap()));
+        let banned = Answer::deny(Reason::Banned);
+        assert_eq!(bench.ask(&from("192.0.2.1")), banned);
+        assert_eq!(bench.ask(&from("::ffff:192.0.2.1")), banned);
+        assert_eq!(bench.ask(&from("2001:db8::2:3")), banned);
+        assert_eq!(bench.ask(&from("192.0.2.2")), Answer::Pass);
+        assert_eq!(bench.ask(&from("2001:db8:0:1::1")), Answer::Pass);
+    }
+
+    #[test]
+    fn refuses_a_banned_user_once_known() {
+        let mut bench = Bench::new("bans", json!({}));
+        ban(&mut bench, user_key(Keys::process(), "mallory"));
+        assert_eq!(bench.ask(&Scene::default()), Answer::Pass);
+        let mut who = |user: &str| {
+            let identity = Identity { user: user.to_owned(), ..Identity::default() };
+            bench.facts.identity = Some(Arc::new(identity));
+            bench.ask(&Scene::default())
+        };
+        assert_eq!(who("mallory"), Answer::deny(Reason::Banned));
+        assert_eq!(who("alice"), Answer::Pass);
+    }
+
+    #[test]
+    fn refuses_without_a_store_unless_the_policy_says_otherwise() {
+        let mut strict = Bench::new("bans", json!({}));
+        strict.io.fault = Some(StoreFault::Down);
+        assert_eq!(strict.ask(&Scene::default()), Answer::deny(Reason::StoreUnavailable));
+        let mut lenient = Bench::new("bans", json!({"on_store_error": "allow"}));
+        lenient.io.fault = Some(StoreFault::Slow);
+        assert_eq!(lenient.ask(&Scene::default()), Answer::Pass);
+        let faults = Bench::faults_of::<&str>("bans", json!({"on_store_error": "local"}), &[]);
+        assert_eq!(faults, ["it.on_store_error: a ban has no local share: write `deny` or `allow`"]);
+    }
+}
