@@ -1,9 +1,10 @@
 //! The `palisade` command: its words, and what its exit codes mean. Each command is a file in `cli/`.
 
 mod check;
+mod demo;
 mod faults;
 mod log;
-mod paint;
+pub(crate) mod paint;
 mod run;
 
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ struct Arguments {
 enum Command {
     /// Serve: put the policy's checks in front of its upstreams.
     Run(run::Arguments),
+    /// Try it: a small application, a gateway in front of it, and what to send.
+    Demo(demo::Arguments),
     /// Find every fault of a policy at once.
     Check(check::Arguments),
     /// Print a completion script for a shell.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     log::start();
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

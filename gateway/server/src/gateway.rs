@@ -102,9 +102,9 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Where the admin listener is, when there is one.
-    pub(crate) fn admin(&self) -> Option<SocketAddr> {
-        self.admin
+    /// The traffic side: whether it is ready yet.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     fn open_admin(&self, settings: &Settings, at: AdminAt) -> Result<Option<SocketAddr>, String> {

@@ -9,6 +9,7 @@
 
 mod admin;
 pub mod cli;
+mod demo;
 mod events;
 mod gateway;
 mod metrics;
