@@ -299,10 +299,20 @@ fn prometheus_rules_and_scrape_settings_are_valid() {
 #[test]
 fn rules_and_dashboard_name_metrics_that_exist() {
     let origin = Origin::start();
-    let plan = Plan::checked(
-        origin.address,
-        "{check: rate_limit, key: [ip], limit: 1/1h}",
-    );
+    let plan = Plan::bare()
+        .upstream(
+            "app",
+            &format!(
+                "{{servers: [\"{}\"], health: {{path: /healthz}}}}",
+                origin.address
+            ),
+        )
+        .check("nets", "{check: ip, deny: [192.0.2.0/24], mode: observe}")
+        .check(
+            "limit",
+            "{check: rate_limit, key: [ip], limit: 1/1h, mode: observe}",
+        )
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [nets, limit], public: test}");
     let gateway = Gateway::start(&plan);
     exchange(gateway.http, get("/", ""));
     exchange(gateway.http, get("/", ""));

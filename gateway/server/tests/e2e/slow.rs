@@ -116,7 +116,7 @@ fn one_client_has_so_many_connections_and_no_more() {
     let gateway =
         Gateway::start(&Plan::open(origin.address).top("limits: {connections_per_client: 5}"));
     until("the connections of the start are gone", || {
-        (gateway.metric("palisade_connections", &[]) == 0.0).then_some(())
+        (gateway.metric("palisade_connections_open", &[]) == 0.0).then_some(())
     });
     let mut open: Vec<Conn> = (0..5).map(|_| Conn::open(gateway.http)).collect();
     for conn in &mut open {

@@ -29,6 +29,21 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// `palisade run` on the policy in that folder, ready to hand its sockets over through a folder beside it.
+fn command(folder: &Path, plan: &Plan) -> Command {
+    let mut command = palisade();
+    command
+        .arg("run")
+        .arg(folder.join("policy.yaml"))
+        .arg("--upgrade-folder")
+        .arg(folder.join("upgrade"))
+        .envs(plan.env.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
     child: Child,
@@ -54,7 +69,7 @@ impl Gateway {
         }
         let policy = folder.path().join("policy.yaml");
         write(&policy, plan.render(http, tls, admin).as_bytes());
-        let mut child = Self::command(&policy, plan).spawn().unwrap();
+        let mut child = command(folder.path(), plan).spawn().unwrap();
         let lines = Arc::default();
         let stderr = Arc::default();
         collect(&mut child, &lines, &stderr);
@@ -71,18 +86,6 @@ impl Gateway {
         };
         gateway.wait_ready();
         gateway
-    }
-
-    fn command(policy: &Path, plan: &Plan) -> Command {
-        let mut command = palisade();
-        command
-            .arg("run")
-            .arg(policy)
-            .envs(plan.env.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
     }
 
     #[track_caller]
@@ -111,17 +114,13 @@ impl Gateway {
 
     /// Starts a second process that takes the sockets over, as an operator does for a new binary.
     pub(crate) fn upgrade(&self) -> Second {
-        let mut child = palisade()
-            .args(["run", "--upgrade"])
-            .arg(self.policy())
-            .envs(self.plan.env.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+        let mut child = command(self.folder.path(), &self.plan)
+            .arg("--upgrade")
             .spawn()
             .unwrap();
         let lines = Arc::default();
         collect(&mut child, &lines, &Arc::default());
+        self.signal("QUIT");
         Second { child, lines }
     }
 
