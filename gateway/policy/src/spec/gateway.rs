@@ -1,0 +1,168 @@
+//! The gateway itself, as operators write it: listeners, admin, events, limits, state.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::value::OneOrMany;
+use crate::scalar::{Duration, Size};
+
+/// Where clients come in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// Address and port, such as `0.0.0.0:8443` or `[::]:8443`, or `unix:/path/to/socket`.
+    pub(crate) address: String,
+    /// TLS ends here.
+    pub(crate) tls: Option<ListenTls>,
+    /// Accept HTTP/2 with prior knowledge on a plain listener. Default: false.
+    #[serde(default)]
+    pub(crate) h2c: bool,
+    /// Every connection starts with a PROXY protocol header, version 1 or 2. Default: false.
+    #[serde(default)]
+    pub(crate) proxy_protocol: bool,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListenTls {
+    /// Certificates; the first serves clients that name no server or an unknown one. Replaced files are picked up.
+    pub(crate) certificates: Vec<Certificate>,
+    /// Oldest version accepted. Default: "1.2".
+    #[serde(default)]
+    pub(crate) min: Min,
+    /// Client certificates.
+    pub(crate) client_auth: Option<ClientAuth>,
+    /// Protocols offered, most wanted first. Default: [h2, http/1.1].
+    pub(crate) alpn: Option<Vec<AlpnWord>>,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Certificate {
+    /// PEM file of the chain, leaf first.
+    pub(crate) cert: String,
+    /// PEM file of the private key.
+    pub(crate) key: String,
+    /// Server names it serves, `*.example.com` allowed. Default: those in the certificate.
+    #[serde(default)]
+    pub(crate) names: OneOrMany<String>,
+}
+
+/// TLS versions.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+pub(crate) enum Min {
+    /// TLS 1.2.
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+/// Protocols of ALPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) enum AlpnWord {
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    H2,
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http1,
+}
+
+/// Client certificates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientAuth {
+    /// PEM file of the authorities that may have signed.
+    pub(crate) ca: String,
+    /// Refuse clients that show none. Default: true.
+    #[serde(default = "yes")]
+    pub(crate) require: bool,
+}
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+/// The admin listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Address and port. Anything but loopback needs `token`. Default: 127.0.0.1:9900.
+    #[serde(default = "admin_address")]
+    pub(crate) address: String,
+    /// Name of the secret that is asked for as a bearer token.
+    pub(crate) token: Option<String>,
+}
+
+fn admin_address() -> String {
+    "127.0.0.1:9900".to_owned()
+}
+
+/// Where events go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Events {
+    /// A file, reopened on SIGUSR1. Default: standard output.
+    pub(crate) file: Option<String>,
+    /// Whether events hold the query, which may be personal data. Default: false.
+    #[serde(default)]
+    pub(crate) query: bool,
+}
+
+/// Caps and deadlines before any check.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// From a request's first byte to the end of its header. Default: 10s, at most 5m.
+    pub(crate) header_deadline: Option<Duration>,
+    /// Request line and header fields together. Default: 32KiB, at most 1MiB.
+    pub(crate) header_bytes: Option<Size>,
+    /// Header fields of a request. Default: 100, at most 256.
+    pub(crate) header_count: Option<u64>,
+    /// Length of the request target. Default: 8KiB, at most 64KiB.
+    pub(crate) uri_length: Option<Size>,
+    /// From the end of the header to the end of the body. Default: 5m, at most 24h.
+    pub(crate) body_deadline: Option<Duration>,
+    /// Bytes a second that a body must reach after its first ten seconds. Default: 256B, at most 1GiB; 0B: any.
+    pub(crate) min_body_rate: Option<Size>,
+    /// Largest body of a route that says nothing itself. Default: 10MiB, at most 64GiB.
+    pub(crate) max_body: Option<Size>,
+    /// Bodies held back until they are checked, all together. Default: 256MiB, at most 64GiB.
+    pub(crate) held_body_total: Option<Size>,
+    /// Connections in total. Default: 20000, at most 1000000.
+    pub(crate) connections: Option<u64>,
+    /// Connections of one client, an IPv4 address or an IPv6 /64. Default: 1000, at most 1000000.
+    pub(crate) connections_per_client: Option<u64>,
+    /// Requests on one connection. Default: 1000, at most 1000000.
+    pub(crate) keepalive_requests: Option<u64>,
+    /// How long a connection may wait for its next request. Default: 60s, at most 1h.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How long requests in flight may go on after SIGTERM. Default: 30s, at most 1h.
+    pub(crate) drain: Option<Duration>,
+}
+
+/// Where counters live.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    /// Kind of store. Default: memory, which a restart empties.
+    #[serde(default)]
+    #[expect(dead_code, reason = "there is one kind so far")]
+    kind: StateKind,
+    /// Most keys kept in each store; when full, the oldest go first. Default: 1000000, at most 100000000.
+    pub(crate) max_keys: Option<u64>,
+}
+
+/// Kinds of store.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StateKind {
+    /// In this process.
+    #[default]
+    Memory,
+}
