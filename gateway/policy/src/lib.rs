@@ -5,9 +5,12 @@
 //! [`request`] the borrowed view that checks see · [`run`] asks a route's
 //! checks in order · [`checks`] the closed list of checks · [`decision`] what comes out.
 
+pub mod cases;
 pub mod checks;
 pub mod client;
+mod compile;
 pub mod context;
+mod coverage;
 pub mod decision;
 pub mod fault;
 pub mod framing;
@@ -21,11 +24,15 @@ pub mod networks;
 pub mod path;
 mod policy;
 pub mod request;
+mod route;
 pub mod run;
 pub mod scalar;
 pub mod settings;
 pub mod sources;
+mod spec;
 #[cfg(test)]
 mod testing;
+mod yaml;
 
-pub use policy::{Loaded, Policy};
+pub use coverage::{Asked, Covered};
+pub use policy::{Loaded, Policy, Skipped};

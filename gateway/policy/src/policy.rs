@@ -1,12 +1,18 @@
 //! A compiled policy: what the server asks. Made whole by [`Policy::load`] or not at all.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
+use crate::cases::Case;
 use crate::checks::{Check, Edit};
+use crate::compile;
+use crate::compile::secrets::Vault;
 use crate::decision::{CheckId, Decision, RouteId, UpstreamId};
-use crate::fault::{Fault, Path, Weight};
+use crate::fault::Fault;
 use crate::io::Io;
-use crate::request::Request;
+use crate::request::{Identity, Request};
+use crate::route::Router;
 use crate::run::{self, Plan, Watch};
 use crate::settings::{Settings, Upstream};
 use crate::sources::Sources;
@@ -23,29 +29,48 @@ pub struct Loaded {
 /// A compiled policy. Immutable: a reload makes another one.
 #[derive(Debug, Default)]
 pub struct Policy {
-    settings: Settings,
-    hash: String,
-    routes: Vec<Route>,
-    checks: Vec<Named>,
-    owned_headers: Vec<HeaderName>,
-    default_edits: Vec<Edit>,
+    pub(crate) settings: Settings,
+    pub(crate) hash: String,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) router: Router,
+    pub(crate) checks: Vec<Named>,
+    pub(crate) owned_headers: Vec<HeaderName>,
+    pub(crate) default_edits: Vec<Edit>,
+    pub(crate) cases: Vec<Case>,
+    /// Unix milliseconds at which the next mode or replaced secret ends.
+    pub(crate) until: Option<u64>,
+    pub(crate) vault: Vault,
 }
 
 #[derive(Debug)]
-struct Route {
-    name: String,
-    plan: Plan,
-    body_need: Option<u64>,
-    max_body: u64,
-    max_response: Option<u64>,
-    stream: bool,
-    edits: Vec<Edit>,
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) plan: Plan,
+    pub(crate) body_need: Option<u64>,
+    pub(crate) max_body: u64,
+    pub(crate) max_response: Option<u64>,
+    pub(crate) stream: bool,
+    pub(crate) edits: Vec<Edit>,
+    /// Why nobody has to say who they are.
+    pub(crate) public: Option<String>,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// A check that a route leaves out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Skipped {
+    /// The check's name.
+    pub check: String,
+    /// The operator's reason.
+    pub reason: String,
 }
 
 #[derive(Debug)]
-struct Named {
-    name: String,
-    check: Check,
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) check: Check,
+    /// Whether a route's `with:` changed it.
+    pub(crate) changed: bool,
 }
 
 impl Policy {
@@ -56,17 +81,35 @@ impl Policy {
     /// Every fault at once, warnings among them; at least one is an error.
     pub fn load(
         root_file: &str,
-        _sources: &mut dyn Sources,
-        _now: u64,
+        sources: &mut dyn Sources,
+        now: u64,
     ) -> Result<Loaded, Vec<Fault>> {
-        Err(vec![Fault {
-            weight: Weight::Error,
-            file: root_file.to_owned(),
-            line: 0,
-            column: 0,
-            path: Path::default(),
-            message: "the policy language is not there yet".to_owned(),
-        }])
+        compile::load(root_file, sources, now, None)
+    }
+
+    /// The same, in place of this policy: secrets that were replaced since are accepted for their `previous_for`.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn reload(
+        &self,
+        root_file: &str,
+        sources: &mut dyn Sources,
+        now: u64,
+    ) -> Result<Loaded, Vec<Fault>> {
+        compile::load(root_file, sources, now, Some(self))
+    }
+
+    /// Unix milliseconds at which something in it ends by itself (an `until:`, a replaced secret): a reload is due then.
+    #[must_use]
+    pub fn reload_at(&self) -> Option<u64> {
+        self.until
+    }
+
+    /// The requests under `tests:`, with the decisions they must get.
+    #[must_use]
+    pub fn cases(&self) -> &[Case] {
+        &self.cases
     }
 
     /// What it says about the gateway itself.
@@ -83,8 +126,8 @@ impl Policy {
 
     /// The first route that matches. Allocates nothing.
     #[must_use]
-    pub fn route(&self, _request: &Request<'_>) -> Option<RouteId> {
-        None
+    pub fn route(&self, request: &Request<'_>) -> Option<RouteId> {
+        self.router.find(request)
     }
 
     /// Name of a route.
@@ -175,10 +218,27 @@ impl Policy {
         io: &mut I,
         watch: &mut impl Watch,
     ) -> Decision {
+        self.decide_as(route, request, io, watch, None).await
+    }
+
+    pub(crate) async fn decide_as<I: Io>(
+        &self,
+        route: RouteId,
+        request: &Request<'_>,
+        io: &mut I,
+        watch: &mut impl Watch,
+        assumed: Option<&Arc<Identity>>,
+    ) -> Decision {
         match self.at(route) {
-            Some(found) => run::run(&found.plan, self, request, io, watch).await,
+            Some(found) => run::run(&found.plan, self, request, io, watch, assumed).await,
             None => Decision::internal(),
         }
+    }
+
+    pub(crate) fn changed(&self, id: CheckId) -> bool {
+        self.checks
+            .get(usize::from(id.0))
+            .is_some_and(|found| found.changed)
     }
 
     pub(crate) fn check(&self, id: CheckId) -> Option<&Check> {

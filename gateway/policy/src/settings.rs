@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+use crate::networks::Networks;
 
 /// Everything about the gateway that is not a route.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +21,9 @@ pub struct Settings {
     /// Where events go.
     pub events: Events,
     /// Hops whose forwarded headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Arc<Networks>,
+    /// What unusual paths mean.
+    pub paths: crate::path::Rules,
     /// Caps and deadlines that hold before any policy.
     pub limits: Hardening,
     /// Upstream groups, by [`crate::decision::UpstreamId`].

@@ -1,0 +1,358 @@
+//! The gateway's own settings: from what was written to what the server binds and keeps. Every limit has a default
+//! and a maximum.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::faults::Faults;
+use super::secrets::Keeper;
+use crate::context::Secrets;
+use crate::fault::Path;
+use crate::scalar;
+use crate::settings::{
+    Admin, Alpn, Certificate, ClientAuth, Hardening, ListenAddress, Listener, ListenerTls, Secret,
+    State, TlsVersion,
+};
+use crate::spec::gateway as spec;
+
+/// The value when it is within bounds, else the default and a fault.
+pub(super) fn within<T: PartialOrd + Copy>(
+    at: &Path,
+    value: Option<T>,
+    default: T,
+    (least, most): (T, T),
+    show: impl Fn(T) -> String,
+    faults: &mut Faults,
+) -> T {
+    match value {
+        None => default,
+        Some(value) if value < least || value > most => {
+            let message = format!(
+                "{} is out of bounds: from {} to {}",
+                show(value),
+                show(least),
+                show(most)
+            );
+            faults.error(at.clone(), message);
+            default
+        }
+        Some(value) => value,
+    }
+}
+
+pub(super) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(super) fn duration(
+    at: &Path,
+    value: Option<scalar::Duration>,
+    default: Duration,
+    bounds: (Duration, Duration),
+    faults: &mut Faults,
+) -> Duration {
+    let show = |length| scalar::Duration(length).to_string();
+    within(
+        at,
+        value.map(|value| value.0),
+        default,
+        bounds,
+        show,
+        faults,
+    )
+}
+
+pub(super) fn size(
+    at: &Path,
+    value: Option<scalar::Size>,
+    default: u64,
+    bounds: (u64, u64),
+    faults: &mut Faults,
+) -> u64 {
+    let show = |bytes| scalar::Size(bytes).to_string();
+    within(
+        at,
+        value.map(|value| value.0),
+        default,
+        bounds,
+        show,
+        faults,
+    )
+}
+
+pub(super) fn count(
+    at: &Path,
+    value: Option<u64>,
+    default: u64,
+    bounds: (u64, u64),
+    faults: &mut Faults,
+) -> u64 {
+    within(
+        at,
+        value,
+        default,
+        bounds,
+        |count| count.to_string(),
+        faults,
+    )
+}
+
+/// The caps and deadlines.
+pub(super) fn limits(spec: &spec::Limits, faults: &mut Faults) -> Hardening {
+    let at = |key: &str| Path::default().key("limits").key(key);
+    let base = Hardening::default();
+    let ms = Duration::from_millis;
+    let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let mut time = |key: &str, value, default, least, most| {
+        duration(&at(key), value, default, (least, most), faults)
+    };
+    let header_deadline = time(
+        "header_deadline",
+        spec.header_deadline,
+        base.header_deadline,
+        ms(100),
+        seconds(300),
+    );
+    let body_deadline = time(
+        "body_deadline",
+        spec.body_deadline,
+        base.body_deadline,
+        ms(100),
+        seconds(86_400),
+    );
+    let idle_timeout = time(
+        "idle_timeout",
+        spec.idle_timeout,
+        base.idle_timeout,
+        ms(100),
+        seconds(3_600),
+    );
+    let drain = time("drain", spec.drain, base.drain, ms(0), seconds(3_600));
+    let mut bytes = |key: &str, value, default, least, most| {
+        size(&at(key), value, default, (least, most), faults)
+    };
+    let header_bytes = bytes(
+        "header_bytes",
+        spec.header_bytes,
+        wide(base.header_bytes),
+        1 << 10,
+        1 << 20,
+    );
+    let uri_length = bytes(
+        "uri_length",
+        spec.uri_length,
+        wide(base.uri_length),
+        64,
+        64 << 10,
+    );
+    let min_body_rate = bytes(
+        "min_body_rate",
+        spec.min_body_rate,
+        base.min_body_rate,
+        0,
+        1 << 30,
+    );
+    let max_body = bytes("max_body", spec.max_body, base.max_body, 0, 64 << 30);
+    let held_body_total = bytes(
+        "held_body_total",
+        spec.held_body_total,
+        base.held_body_total,
+        64 << 10,
+        64 << 30,
+    );
+    let mut number = |key: &str, value, default, least, most| {
+        count(&at(key), value, default, (least, most), faults)
+    };
+    let header_count = number(
+        "header_count",
+        spec.header_count,
+        wide(base.header_count),
+        8,
+        256,
+    );
+    let connections = number(
+        "connections",
+        spec.connections,
+        wide(base.connections),
+        1,
+        1_000_000,
+    );
+    let per_client = wide(base.connections_per_client);
+    let per_client = number(
+        "connections_per_client",
+        spec.connections_per_client,
+        per_client,
+        1,
+        1_000_000,
+    );
+    let requests = u64::from(base.keepalive_requests);
+    let requests = number(
+        "keepalive_requests",
+        spec.keepalive_requests,
+        requests,
+        1,
+        1_000_000,
+    );
+    Hardening {
+        header_deadline,
+        header_bytes: narrow(header_bytes),
+        header_count: narrow(header_count),
+        uri_length: narrow(uri_length),
+        body_deadline,
+        min_body_rate,
+        max_body,
+        held_body_total,
+        connections: narrow(connections),
+        connections_per_client: narrow(per_client),
+        keepalive_requests: u32::try_from(requests).unwrap_or(u32::MAX),
+        idle_timeout,
+        drain,
+    }
+}
+
+/// The store.
+pub(super) fn state(spec: &spec::State, faults: &mut Faults) -> State {
+    let at = Path::default().key("state").key("max_keys");
+    let keys = count(&at, spec.max_keys, 1_000_000, (1_000, 100_000_000), faults);
+    State {
+        max_keys: usize::try_from(keys).unwrap_or(usize::MAX),
+    }
+}
+
+/// Networks, one address meaning itself.
+pub(super) fn networks(texts: &[String], at: &Path, faults: &mut Faults) -> Vec<IpNet> {
+    let mut all = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let network = text
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        match network {
+            Some(network) if network.trunc() == network => all.push(network),
+            Some(network) => {
+                let message = format!(
+                    "`{text}` has bits behind its prefix: write {}",
+                    network.trunc()
+                );
+                faults.error(at.index(index), message);
+            }
+            None => faults.error(
+                at.index(index),
+                format!("`{text}` is not a network: write one like 10.0.0.0/8"),
+            ),
+        }
+    }
+    all
+}
+
+/// The admin listener.
+pub(super) fn admin(
+    spec: &spec::Admin,
+    keeper: &mut Keeper<'_>,
+    faults: &mut Faults,
+) -> Option<Admin> {
+    let at = Path::default().key("admin");
+    let address = faults.take(&at.key("address"), socket(&spec.address))?;
+    let tokens = match &spec.token {
+        Some(name) => faults.take(&at.key("token"), keeper.secret(name))?,
+        None => Vec::new(),
+    };
+    if tokens.is_empty() && !address.ip().is_loopback() {
+        let message =
+            format!("{address} can be reached by others: add `token`, or listen on 127.0.0.1");
+        faults.error(at.key("address"), message);
+    }
+    if tokens.iter().any(|token| token.len() < 16) {
+        faults.error(at.key("token"), "an admin token has at least 16 bytes");
+    }
+    Some(Admin {
+        address,
+        tokens: tokens.into_iter().map(Secret).collect(),
+    })
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let hint = match text.rsplit_once(':') {
+            Some(("" | "*", port)) => format!(": write 0.0.0.0:{port}"),
+            Some(("localhost", port)) => format!(": write 127.0.0.1:{port}"),
+            _ => ": write one like 0.0.0.0:8080 or [::]:8080".to_owned(),
+        };
+        format!("`{text}` is not an address and a port{hint}")
+    })
+}
+
+/// One listener.
+pub(super) fn listener(spec: spec::Listen, at: &Path, faults: &mut Faults) -> Option<Listener> {
+    let address = match spec.address.strip_prefix("unix:") {
+        Some("") => Err("`unix:` needs a path: unix:/run/palisade.sock".to_owned()),
+        Some(path) => Ok(ListenAddress::Unix(path.to_owned())),
+        None => socket(&spec.address).map(ListenAddress::Tcp),
+    };
+    let address = faults.take(&at.key("address"), address);
+    if spec.h2c && spec.tls.is_some() {
+        faults.error(
+            at.key("h2c"),
+            "`h2c` is for plain listeners; over TLS, HTTP/2 is offered by `alpn`",
+        );
+    }
+    let tls = spec
+        .tls
+        .map(|tls| listener_tls(tls, &at.key("tls"), faults));
+    Some(Listener {
+        address: address?,
+        tls,
+        h2c: spec.h2c,
+        proxy_protocol: spec.proxy_protocol,
+    })
+}
+
+fn listener_tls(spec: spec::ListenTls, at: &Path, faults: &mut Faults) -> ListenerTls {
+    if spec.certificates.is_empty() {
+        faults.error(at.key("certificates"), "at least one certificate");
+    }
+    let alpn = match spec.alpn {
+        None => vec![Alpn::H2, Alpn::Http1],
+        Some(words) => {
+            if words.is_empty() {
+                faults.error(at.key("alpn"), "at least one protocol");
+            }
+            words
+                .into_iter()
+                .map(|word| match word {
+                    spec::AlpnWord::H2 => Alpn::H2,
+                    spec::AlpnWord::Http1 => Alpn::Http1,
+                })
+                .collect()
+        }
+    };
+    ListenerTls {
+        certificates: spec.certificates.into_iter().map(certificate).collect(),
+        min: match spec.min {
+            spec::Min::V1_2 => TlsVersion::V1_2,
+            spec::Min::V1_3 => TlsVersion::V1_3,
+        },
+        client_auth: spec.client_auth.map(|auth| ClientAuth {
+            ca: auth.ca,
+            require: auth.require,
+        }),
+        alpn,
+    }
+}
+
+pub(super) fn certificate(spec: spec::Certificate) -> Certificate {
+    let names = spec
+        .names
+        .0
+        .into_iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
+    Certificate {
+        cert: spec.cert,
+        key: spec.key,
+        names,
+    }
+}
