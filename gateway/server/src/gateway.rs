@@ -84,7 +84,7 @@ impl Gateway {
         };
         watch.expect(1, &loaded.policy);
         let hash = loaded.policy.hash().to_owned();
-        let shared = Shared::new(loaded.policy, watch.clone())?;
+        let shared = Shared::new(loaded.policy, file.folder(), watch.clone())?;
         let metrics = &watch.metrics;
         admin::show_shared(metrics, &shared).map_err(|why| why.to_string())?;
         metrics.policy_loaded(1, &hash, status.warnings.len(), false);

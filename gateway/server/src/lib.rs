@@ -1,22 +1,39 @@
 //! Everything that waits: listeners, upstreams, stores, events, commands. Decides nothing itself: `policy` does.
 //!
-//! Map of the traffic side: `serve` starts it · `listen`, `tls`, `wire` connections · `head` and `h1`, `h2` requests ·
-//! `proxy` Pingora's hooks · `io`, `gated` the body · `reply` our own answers · `upstream` where requests go ·
-//! [`record`] what is known about a request when it is over · [`snapshot`] what a request is decided with.
+//! Map of the traffic side: `serve` starts it · `downstream` connections up to a checked head · `proxy` Pingora's hooks ·
+//! `gate` from request to decision, with `facts` before and `io` during it · `gated`, `held` bodies · `forward` the
+//! upstream request, `upstream` where it goes · `answer`, `reply`, `early`, `failure` what clients get · [`record`] what
+//! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process.
 //!
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
 //! `admin` the operators' listener · `demo` an application to try it on.
 
 mod admin;
+mod answer;
 pub mod cli;
+mod ctx;
 mod demo;
+mod downstream;
+mod early;
 mod events;
+mod facts;
+mod failure;
+mod forward;
+mod gate;
+mod gated;
 mod gateway;
+mod handover;
+mod held;
+mod id;
+mod io;
+mod leases;
 mod metrics;
 mod observe;
 mod policy_file;
+mod proxy;
 pub mod record;
 mod reload;
+mod reply;
 pub mod serve;
 pub mod snapshot;
 mod sources;

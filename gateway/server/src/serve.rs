@@ -1,9 +1,24 @@
 //! Starts and stops the traffic side: listeners, health checks, draining, hand-over of sockets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use pingora_core::server::ShutdownWatch;
+use pingora_core::server::configuration::ServerConf;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::downstream::listen::Open;
+use crate::handover;
+use crate::proxy::{App, Proxy};
 use crate::snapshot::Shared;
+use crate::upstream::background;
+
+/// How often certificates are looked at on disk.
+const RENEW: Duration = Duration::from_secs(2);
+/// Attempts of one request over all; groups allow fewer.
+const ATTEMPTS: usize = 16;
 
 /// How to serve, beyond what the policy says.
 #[derive(Debug, Clone, Default)]
@@ -16,12 +31,163 @@ pub struct Options {
     pub upgrade: bool,
 }
 
+/// What every connection's task needs.
+pub(crate) struct Running {
+    pub shared: Arc<Shared>,
+    pub app: Arc<App>,
+    pub draining: ShutdownWatch,
+}
+
 /// Serves until SIGTERM, SIGINT (both drain) or SIGQUIT (hands over the sockets, then drains). Runs inside a tokio
 /// runtime of the caller; SIGHUP and SIGUSR1 are the caller's.
 ///
 /// # Errors
 /// A sentence when a listener cannot be opened or a certificate cannot be used.
 pub async fn serve(shared: Arc<Shared>, options: Options) -> Result<(), String> {
-    let _ = (shared, options);
-    Ok(())
+    let (drain, draining) = watch::channel(false);
+    let listeners = open(&shared, &options).await?;
+    let running = Arc::new(Running {
+        app: Arc::new(app(&shared)),
+        shared,
+        draining,
+    });
+    background::resolve_all(&running.shared).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(background::run(Arc::clone(&running.shared)));
+    tasks.spawn(renew(listeners.clone()));
+    for listener in &listeners {
+        let (listener, running) = (Arc::clone(listener), Arc::clone(&running));
+        tasks.spawn(async move { listener.run(&running).await });
+    }
+    running.shared.set_ready(true);
+    let ended = until_signal(&listeners, options.upgrade_folder.as_deref()).await;
+    running.shared.set_ready(false);
+    // Nobody listens any more only when every connection is gone already.
+    let _ = drain.send(true);
+    finish(&running).await;
+    tasks.shutdown().await;
+    ended
+}
+
+async fn open(shared: &Shared, options: &Options) -> Result<Vec<Arc<Open>>, String> {
+    let snapshot = shared.load();
+    let mut received = match (&options.upgrade_folder, options.upgrade) {
+        (Some(folder), true) => {
+            let folder = folder.clone();
+            let taken = tokio::task::spawn_blocking(move || handover::take(&folder)).await;
+            let taken = taken.map_err(|why| why.to_string())?;
+            Some(taken.map_err(|why| format!("no sockets from the running gateway: {why}"))?)
+        }
+        (None, true) => {
+            return Err("--upgrade asks for a folder to meet the running gateway in".to_owned());
+        }
+        (_, false) => None,
+    };
+    let mut listeners = Vec::new();
+    for settings in &snapshot.policy.settings().listeners {
+        let name = settings.address.to_string();
+        let inherited = received.as_mut().and_then(|received| {
+            let at = received
+                .sockets
+                .iter()
+                .position(|(known, _)| *known == name)?;
+            Some(received.sockets.swap_remove(at).1)
+        });
+        let listener = Open::new(settings, &options.base, inherited)?;
+        match listener.local() {
+            Some(local) => log::info!("listening on {local}"),
+            None => log::info!("listening on {name}"),
+        }
+        listeners.push(Arc::new(listener));
+    }
+    if let Some(received) = received {
+        received.confirm();
+    }
+    Ok(listeners)
+}
+
+fn app(shared: &Arc<Shared>) -> App {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let snapshot = shared.load();
+    let upstreams = snapshot.policy.settings().upstreams.iter();
+    let kept: usize = upstreams
+        .map(|group| group.keepalive.saturating_mul(group.servers.len()))
+        .sum();
+    let conf = ServerConf {
+        threads,
+        max_retries: ATTEMPTS,
+        // Pingora counts per thread.
+        upstream_keepalive_pool_size: kept.clamp(1, 100_000).div_ceil(threads),
+        ..ServerConf::default()
+    };
+    let proxy = Proxy {
+        shared: Arc::clone(shared),
+    };
+    pingora_proxy::http_proxy(&Arc::new(conf), proxy)
+}
+
+/// Waits for a signal that ends the gateway. A hand-over that fails leaves it running.
+async fn until_signal(listeners: &[Arc<Open>], folder: Option<&Path>) -> Result<(), String> {
+    let hear = |kind| signal(kind).map_err(|why| format!("signals: {why}"));
+    let mut term = hear(SignalKind::terminate())?;
+    let mut interrupt = hear(SignalKind::interrupt())?;
+    let mut quit = hear(SignalKind::quit())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = quit.recv() => match hand_over(listeners, folder).await {
+                Ok(()) => return Ok(()),
+                Err(why) => log::error!("sockets were not handed over, serving on: {why}"),
+            },
+        }
+    }
+}
+
+async fn hand_over(listeners: &[Arc<Open>], folder: Option<&Path>) -> Result<(), String> {
+    let Some(folder) = folder.map(Path::to_owned) else {
+        return Err("no upgrade folder was named".to_owned());
+    };
+    let listeners = listeners.to_vec();
+    let given = tokio::task::spawn_blocking(move || {
+        let sockets: Vec<_> = listeners
+            .iter()
+            .map(|open| (open.name(), open.descriptor()))
+            .collect();
+        handover::give(&folder, &sockets)
+    });
+    given
+        .await
+        .map_err(|why| why.to_string())?
+        .map_err(|why| why.to_string())
+}
+
+/// Waits for requests in flight, as long as the policy allows.
+async fn finish(running: &Running) {
+    let patience = running.shared.load().policy.settings().limits.drain;
+    let gone = async {
+        while running.shared.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(patience, gone).await.is_err() {
+        log::warn!(
+            "{} connections were cut off after {patience:?}",
+            running.shared.connections()
+        );
+    }
+}
+
+/// Serves certificates that were replaced on disk.
+async fn renew(listeners: Vec<Arc<Open>>) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        for terminator in listeners.iter().filter_map(|open| open.terminator()) {
+            match terminator.renew() {
+                Ok(true) => log::info!("certificates were replaced"),
+                Ok(false) => {}
+                Err(why) => log::warn!("new certificates cannot be used, the old ones stay: {why}"),
+            }
+        }
+    }
 }

@@ -2,12 +2,19 @@
 //! swap. Knows nothing of files or of why a policy was loaded.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
+use policy::io::Now;
+use policy::memory::{Bounds, Memory};
+use policy::networks::Networks;
 
+use crate::downstream::connection::Places;
+use crate::held::Budget;
 use crate::record::Observer;
 use crate::upstream::Groups;
 
@@ -18,6 +25,29 @@ pub struct Snapshot {
     /// Counts from 1; one more with every reload that was accepted.
     pub version: u64,
     pub(crate) groups: Groups,
+    trusted: Networks,
+}
+
+impl Snapshot {
+    fn build(
+        policy: Policy,
+        version: u64,
+        base: &Path,
+        before: Option<&Groups>,
+    ) -> Result<Self, String> {
+        let trusted = policy.settings().trusted_proxies.iter().copied().collect();
+        Ok(Self {
+            groups: Groups::build(&policy, base, before)?,
+            policy,
+            version,
+            trusted,
+        })
+    }
+
+    /// Hops whose forwarded headers are believed.
+    pub(crate) fn trusted(&self) -> &Networks {
+        &self.trusted
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -29,10 +59,13 @@ impl fmt::Debug for Snapshot {
 /// Everything that outlives a snapshot: counters, leases, connections, held bodies.
 pub struct Shared {
     current: ArcSwap<Snapshot>,
+    base: PathBuf,
     observer: Arc<dyn Observer>,
     ready: AtomicBool,
-    held: AtomicU64,
-    connections: AtomicU64,
+    memory: Memory,
+    budget: Arc<Budget>,
+    places: Arc<Places>,
+    epoch: Instant,
 }
 
 impl fmt::Debug for Shared {
@@ -42,22 +75,26 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Starts with a first policy.
+    /// Starts with a first policy; relative paths in it start at `base`.
     ///
     /// # Errors
     /// A sentence when its upstreams cannot be set up (an unreadable certificate).
-    pub fn new(policy: Policy, observer: Arc<dyn Observer>) -> Result<Arc<Self>, String> {
-        let groups = Groups::build(&policy, None)?;
+    pub fn new(
+        policy: Policy,
+        base: &Path,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Arc<Self>, String> {
+        let memory = Memory::new(Bounds::each(policy.settings().state.max_keys));
+        let first = Snapshot::build(policy, 1, base, None)?;
         Ok(Arc::new(Self {
-            current: ArcSwap::from_pointee(Snapshot {
-                policy,
-                version: 1,
-                groups,
-            }),
+            current: ArcSwap::from_pointee(first),
+            base: base.to_owned(),
             observer,
             ready: AtomicBool::new(false),
-            held: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
+            memory,
+            budget: Arc::default(),
+            places: Arc::default(),
+            epoch: Instant::now(),
         }))
     }
 
@@ -74,13 +111,9 @@ impl Shared {
     /// A sentence when its upstreams cannot be set up; the running snapshot stays then.
     pub fn publish(&self, policy: Policy) -> Result<u64, String> {
         let before = self.load();
-        let groups = Groups::build(&policy, Some(&before.groups))?;
         let version = before.version.saturating_add(1);
-        self.current.store(Arc::new(Snapshot {
-            policy,
-            version,
-            groups,
-        }));
+        let next = Snapshot::build(policy, version, &self.base, Some(&before.groups))?;
+        self.current.store(Arc::new(next));
         Ok(version)
     }
 
@@ -103,12 +136,38 @@ impl Shared {
     /// Bytes of request bodies held back right now.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+        self.budget.used()
     }
 
     /// Connections open right now.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
+        self.places.total()
+    }
+
+    /// Counters, leases, bans and revocations of this node.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            unix: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            steady: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 }
