@@ -1,0 +1,121 @@
+//! The requests of one HTTP/1 connection, one after the other: head, Pingora, the next. A request that Pingora would
+//! refuse without a hook is answered and recorded here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::ServerSession;
+use policy::settings::Hardening;
+use tokio::io::AsyncWriteExt;
+
+use super::connection::Connection;
+use super::head::{self, Patience, Read, Refusal};
+use super::wire::Wire;
+use crate::early;
+use crate::id::RequestId;
+use crate::serve::Running;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire: Wire) {
+    let mut next = Some(Box::new(wire));
+    let mut served = 0;
+    while let Some(mut wire) = next.take() {
+        let snapshot = running.shared.load();
+        let limits = &snapshot.policy.settings().limits;
+        match await_head(running, &mut wire, limits, served).await {
+            Read::Whole(head, fence) => {
+                let prefix = wire.begin(head, fence);
+                served += 1;
+                let last = served >= limits.keepalive_requests;
+                let session = session(wire, prefix, connection, last);
+                drop(snapshot);
+                next = exchange(running, connection, session).await;
+            }
+            Read::Closed => return,
+            Read::Refused(refusal) => return refuse(running, connection, *wire, &refusal).await,
+        }
+    }
+}
+
+/// The next head; between requests a gateway that is draining closes.
+async fn await_head(running: &Running, wire: &mut Wire, limits: &Hardening, served: u32) -> Read {
+    let first = if served == 0 {
+        limits.header_deadline
+    } else {
+        limits.idle_timeout
+    };
+    let patience = Patience {
+        first,
+        whole: limits.header_deadline,
+    };
+    let mut draining = running.draining.clone();
+    tokio::select! {
+        biased;
+        read = head::read(wire, patience, limits) => read,
+        _ = draining.wait_for(|draining| *draining) => Read::Closed,
+    }
+}
+
+fn session(
+    wire: Box<Wire>,
+    prefix: bytes::BytesMut,
+    connection: &Connection,
+    last: bool,
+) -> ServerSession {
+    *connection.broken.lock() = Some(wire.broken());
+    let stream: Stream = wire;
+    let mut session = ServerSession::new_http1(stream);
+    session.set_pipelined_prefix(prefix);
+    session.set_keepalive_reuses_remaining(last.then_some(0));
+    session
+}
+
+/// Lets Pingora serve one request; gives the stream back when another may follow.
+async fn exchange(
+    running: &Running,
+    connection: &Arc<Connection>,
+    session: ServerSession,
+) -> Option<Box<Wire>> {
+    let seen = connection.seen.load(Ordering::Relaxed);
+    let reused = running
+        .app
+        .process_new_http(session, &running.draining)
+        .await;
+    if connection.seen.load(Ordering::Relaxed) == seen {
+        // Pingora's parser is stricter somewhere than ours, and has answered 400.
+        early::record(
+            running,
+            connection,
+            &Refusal::malformed(),
+            &RequestId::make(),
+            400,
+        );
+        return None;
+    }
+    let stream = match reused {
+        Some(reused) => reused.consume().0,
+        None => connection.parked.lock().take()?.into_parts().0,
+    };
+    stream.into_any().downcast::<Wire>().ok()
+}
+
+/// Answers a refused head and closes, in a way that lets the client read the answer.
+async fn refuse(
+    running: &Running,
+    connection: &Arc<Connection>,
+    mut wire: Wire,
+    refusal: &Refusal,
+) {
+    let (id, answer) = early::answer(running, refusal);
+    let sent = async {
+        wire.write_all(&answer).await?;
+        wire.flush().await
+    };
+    let status = sent
+        .await
+        .map_or(499, |()| refusal.reason.status().as_u16());
+    early::record(running, connection, refusal, &id, status);
+    pingora_core::protocols::Shutdown::shutdown(&mut wire).await;
+}

@@ -1,0 +1,452 @@
+//! The head of an HTTP/1 request as raw bytes: read under one deadline, checked line by line before Pingora parses it.
+//! Some shapes must be seen here or never: Pingora answers malformed heads without a hook, drops a Content-Length
+//! beside Transfer-Encoding, and bounds each read but not their sum. Refuses what two parsers could read differently
+//! (RFC 9112, sections 2.2, 3.2, 5.1, 6.3); judges no meaning.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use policy::decision::Reason;
+use policy::settings::Hardening;
+
+use super::fence::{Chunks, Fence};
+use super::wire::Wire;
+
+/// Room for a usual browser's head; what a connection without a request holds.
+const FIRST: usize = 2048;
+const MAX_METHOD: usize = 32;
+
+/// How reading a head ended.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// A whole head of this many bytes is ahead, and this is how far its body goes.
+    Whole(usize, Fence),
+    /// The client closed, or said nothing until the idle timeout: nothing to answer.
+    Closed,
+    /// To be answered and recorded; the connection closes.
+    Refused(Refusal),
+}
+
+/// What is known of a request that was refused before it was one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Method, as far as it was readable.
+    pub method: String,
+    /// Target, as far as it was readable.
+    pub target: String,
+}
+
+impl Refusal {
+    /// Of a request of which nothing is known.
+    pub(crate) fn malformed() -> Self {
+        Self {
+            reason: Reason::Malformed,
+            method: String::new(),
+            target: String::new(),
+        }
+    }
+}
+
+/// How long a head may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For the first byte.
+    pub first: Duration,
+    /// From the first byte to the end.
+    pub whole: Duration,
+}
+
+/// Reads until a whole head is ahead in `wire`. What is there already counts as read.
+pub(crate) async fn read(wire: &mut Wire, patience: Patience, limits: &Hardening) -> Read {
+    let mut scan = Scan::default();
+    let mut deadline = (!wire.ahead().is_empty()).then(|| Instant::now() + patience.whole);
+    loop {
+        match scan.advance(wire.ahead(), limits) {
+            Ok(Some(head)) => return Read::Whole(head, scan.fence()),
+            Ok(None) => {}
+            Err(reason) => return Read::Refused(scan.refusal(wire.ahead(), reason)),
+        }
+        let now = Instant::now();
+        let left = deadline.map_or(patience.first, |at| at.saturating_duration_since(now));
+        let room = wire.ahead().len().max(FIRST);
+        wire.ahead().reserve(room);
+        let read = pingora_timeout::timeout(left, wire.read_ahead()).await;
+        let silent = wire.ahead().is_empty();
+        match read {
+            Ok(Ok(0) | Err(_)) | Err(_) if silent => return Read::Closed,
+            Ok(Ok(0) | Err(_)) => {
+                return Read::Refused(scan.refusal(wire.ahead(), Reason::Malformed));
+            }
+            Err(_) => return Read::Refused(scan.refusal(wire.ahead(), Reason::HeaderTimeout)),
+            Ok(Ok(_)) => deadline = deadline.or_else(|| Some(Instant::now() + patience.whole)),
+        }
+    }
+}
+
+/// Reads lines as they come; nothing is looked at twice.
+#[derive(Debug, Default)]
+struct Scan {
+    next: usize,
+    line: usize,
+    method: Range<usize>,
+    target: Range<usize>,
+    authority: Option<Range<usize>>,
+    old: bool,
+    fields: usize,
+    host: Option<Range<usize>>,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+    blank: bool,
+}
+
+impl Scan {
+    /// The end of the head, once it is there.
+    fn advance(&mut self, bytes: &[u8], limits: &Hardening) -> Result<Option<usize>, Reason> {
+        while let Some(found) = bytes
+            .get(self.next..)
+            .and_then(|rest| memchr::memchr(b'\n', rest))
+        {
+            let end = self.next + found;
+            let line = bytes.get(self.line..end).unwrap_or_default();
+            // A bare LF ends a line for some parsers and not for others.
+            let Some(line) = line.strip_suffix(b"\r") else {
+                return Err(Reason::Smuggling);
+            };
+            let start = self.line;
+            self.next = end + 1;
+            self.line = self.next;
+            if end >= limits.header_bytes {
+                return Err(Reason::HeaderTooLarge);
+            }
+            if self.take(line, start, limits)? {
+                return self.whole(bytes).map(|()| Some(self.next));
+            }
+        }
+        self.next = bytes.len();
+        if self.target.is_empty() && bytes.len() > limits.uri_length + MAX_METHOD + 16 {
+            return Err(Reason::UriTooLong);
+        }
+        if bytes.len() > limits.header_bytes {
+            return Err(Reason::HeaderTooLarge);
+        }
+        Ok(None)
+    }
+
+    /// One line; true when it is the empty one that ends the head.
+    fn take(&mut self, line: &[u8], start: usize, limits: &Hardening) -> Result<bool, Reason> {
+        if !self.target.is_empty() {
+            if line.is_empty() {
+                return Ok(true);
+            }
+            self.fields += 1;
+            if self.fields > limits.header_count {
+                return Err(Reason::HeaderTooLarge);
+            }
+            return self.field(line, start).map(|()| false);
+        }
+        if line.is_empty() && !self.blank {
+            // RFC 9112, 2.2: one empty line before the request line is ignored.
+            self.blank = true;
+            return Ok(false);
+        }
+        self.request_line(line, start, limits).map(|()| false)
+    }
+
+    fn request_line(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        limits: &Hardening,
+    ) -> Result<(), Reason> {
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Reason::Malformed);
+        };
+        if method.is_empty()
+            || method.len() > MAX_METHOD
+            || !method.iter().all(|byte| is_tchar(*byte))
+        {
+            return Err(Reason::Malformed);
+        }
+        self.method = start..start + method.len();
+        let from = self.method.end + 1;
+        self.old = match version {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ => return Err(Reason::Malformed),
+        };
+        if target.is_empty() {
+            return Err(Reason::Malformed);
+        }
+        self.target = from..from + target.len();
+        if target.len() > limits.uri_length {
+            return Err(Reason::UriTooLong);
+        }
+        if target.iter().any(|byte| *byte < 0x21 || *byte == 0x7f) {
+            return Err(Reason::Malformed);
+        }
+        if method == b"CONNECT" {
+            return Err(Reason::BadMethod);
+        }
+        self.target_form(method, target, from)
+    }
+
+    fn target_form(&mut self, method: &[u8], target: &[u8], from: usize) -> Result<(), Reason> {
+        if target.contains(&b'#') {
+            // Pingora would cut the fragment off without a word.
+            return Err(Reason::BadPath);
+        }
+        if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
+            return Ok(());
+        }
+        let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+            target
+                .get(..scheme.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+        });
+        let Some(scheme) = scheme else {
+            return Err(Reason::BadPath);
+        };
+        let rest = target.get(scheme.len()..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?'))
+            .unwrap_or(rest.len());
+        let begin = from + scheme.len();
+        self.authority = Some(begin..begin + length);
+        Ok(())
+    }
+
+    fn field(&mut self, line: &[u8], start: usize) -> Result<(), Reason> {
+        // Obsolete folding, and whitespace before the colon, are read differently by different servers.
+        if line.first().is_some_and(u8::is_ascii_whitespace) {
+            return Err(Reason::Smuggling);
+        }
+        let colon = memchr::memchr(b':', line).ok_or(Reason::Malformed)?;
+        let name = line.get(..colon).unwrap_or_default();
+        if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
+            return Err(if name.last().is_some_and(u8::is_ascii_whitespace) {
+                Reason::Smuggling
+            } else {
+                Reason::Malformed
+            });
+        }
+        let value = line.get(colon + 1..).unwrap_or_default();
+        if let Some(odd) = value.iter().find(|byte| is_odd(**byte)) {
+            return Err(if *odd == b'\r' {
+                Reason::Smuggling
+            } else {
+                Reason::Malformed
+            });
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host_field(value, start + colon + 1),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade |= value.trim_ascii().eq_ignore_ascii_case(b"websocket");
+                Ok(())
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn host_field(&mut self, value: &[u8], from: usize) -> Result<(), Reason> {
+        let lead = value.len() - value.trim_ascii_start().len();
+        let trimmed = value.trim_ascii();
+        if self.host.is_some() || trimmed.is_empty() || trimmed.contains(&b'@') {
+            return Err(Reason::BadHost);
+        }
+        self.host = Some(from + lead..from + lead + trimmed.len());
+        Ok(())
+    }
+
+    fn length_field(&mut self, value: &[u8]) -> Result<(), Reason> {
+        let value = value.trim_ascii();
+        let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        if self.length.is_some() || !digits || (value.len() > 1 && value.starts_with(b"0")) {
+            return Err(Reason::Smuggling);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| Reason::Smuggling)?;
+        self.length = Some(text.parse().map_err(|_| Reason::Smuggling)?);
+        Ok(())
+    }
+
+    fn encoding_field(&mut self, value: &[u8]) -> Result<(), Reason> {
+        if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(Reason::Smuggling);
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    /// How far the body goes; a tunnel goes on for ever, should the upgrade succeed.
+    fn fence(&self) -> Fence {
+        match self.length {
+            _ if self.upgrade && !self.old && !self.chunked && self.length.is_none() => Fence::Open,
+            _ if self.chunked => Fence::Chunked(Chunks::default()),
+            Some(length) => Fence::Length(length),
+            None => Fence::Length(0),
+        }
+    }
+
+    /// What only the whole head shows.
+    fn whole(&self, bytes: &[u8]) -> Result<(), Reason> {
+        if self.chunked && (self.length.is_some() || self.old) {
+            return Err(Reason::Smuggling);
+        }
+        let Some(host) = self.host.clone().and_then(|host| bytes.get(host)) else {
+            return Err(Reason::BadHost);
+        };
+        let same = self.authority.clone().is_none_or(|authority| {
+            bytes
+                .get(authority)
+                .is_some_and(|named| named.eq_ignore_ascii_case(host))
+        });
+        if same { Ok(()) } else { Err(Reason::BadHost) }
+    }
+
+    fn refusal(&self, bytes: &[u8], reason: Reason) -> Refusal {
+        let text = |range: &Range<usize>| {
+            let shown = range.start..range.end.min(range.start.saturating_add(2048));
+            String::from_utf8_lossy(bytes.get(shown).unwrap_or_default()).into_owned()
+        };
+        Refusal {
+            reason,
+            method: text(&self.method),
+            target: text(&self.target),
+        }
+    }
+}
+
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Bytes that no field value may hold (RFC 9110, 5.5).
+fn is_odd(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(text: &str) -> Result<Option<usize>, Reason> {
+        Scan::default().advance(text.as_bytes(), &Hardening::default())
+    }
+
+    fn get(fields: &str) -> Result<Option<usize>, Reason> {
+        scan(&format!("GET / HTTP/1.1\r\n{fields}\r\n"))
+    }
+
+    #[test]
+    fn takes_clean_heads_in_any_pieces() {
+        let text = "\r\nPOST http://A.example/x?y HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nX:\t\u{e9}\r\n\r\nhello";
+        let end = text.len() - 5;
+        assert_eq!(scan(text), Ok(Some(end)));
+        let mut piecewise = Scan::default();
+        for upto in 0..end {
+            let part = text.as_bytes().get(..upto).unwrap_or_default();
+            assert_eq!(
+                piecewise.advance(part, &Hardening::default()),
+                Ok(None),
+                "{upto}"
+            );
+        }
+        assert_eq!(
+            piecewise.advance(text.as_bytes(), &Hardening::default()),
+            Ok(Some(end))
+        );
+    }
+
+    #[test]
+    fn refuses_framing_that_two_parsers_read_differently() {
+        for fields in [
+            "Host: a\nX: y\r\n",
+            "Host: a\r\nX: a\rb\r\n",
+            "Host: a\r\n folded\r\n",
+            "Host: a\r\nX : y\r\n",
+            "Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
+            "Host: a\r\nContent-Length: 1, 1\r\n",
+            "Host: a\r\nContent-Length: +1\r\n",
+            "Host: a\r\nContent-Length: 0x1\r\n",
+            "Host: a\r\nContent-Length: 01\r\n",
+            "Host: a\r\nContent-Length:\r\n",
+            "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+            "Host: a\r\nTransfer-Encoding: xchunked\r\n",
+        ] {
+            assert_eq!(get(fields), Err(Reason::Smuggling), "{fields:?}");
+        }
+        let old = "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(scan(old), Err(Reason::Smuggling));
+    }
+
+    #[test]
+    fn refuses_hosts_that_are_missing_doubled_or_contradicted() {
+        for text in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert_eq!(scan(text), Err(Reason::BadHost), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_malformed_request_lines() {
+        for line in [
+            "GET /",
+            "GET  / HTTP/1.1",
+            "G@T / HTTP/1.1",
+            "GET / HTTP/2.0",
+            "GET /\u{1} HTTP/1.1",
+            " / HTTP/1.1",
+        ] {
+            assert_eq!(
+                scan(&format!("{line}\r\nHost: a\r\n\r\n")),
+                Err(Reason::Malformed),
+                "{line:?}"
+            );
+        }
+        assert_eq!(
+            scan("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Err(Reason::BadMethod)
+        );
+        assert_eq!(
+            scan("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Err(Reason::BadPath)
+        );
+        assert_eq!(
+            scan("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            Err(Reason::BadPath)
+        );
+        assert_eq!(get("Host: a\r\nX: a\0b\r\n"), Err(Reason::Malformed));
+    }
+
+    #[test]
+    fn refuses_what_is_too_large() {
+        let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(9000));
+        assert_eq!(scan(&long), Err(Reason::UriTooLong));
+        assert_eq!(
+            get(&format!("Host: a\r\nX: {}", "a".repeat(40_000))),
+            Err(Reason::HeaderTooLarge)
+        );
+        assert_eq!(get(&"X: y\r\n".repeat(101)), Err(Reason::HeaderTooLarge));
+        assert_eq!(
+            get(&format!("Host: a\r\n{}", "X: y\r\n".repeat(99))).map(|end| end.is_some()),
+            Ok(true)
+        );
+    }
+}

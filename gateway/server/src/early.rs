@@ -1,0 +1,96 @@
+//! Requests that never became one for Pingora: answered with raw bytes, recorded like every other.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use policy::decision::Action;
+
+use crate::downstream::connection::Connection;
+use crate::downstream::head::Refusal;
+use crate::id::RequestId;
+use crate::record::Record;
+use crate::reply::{Dress, Page};
+use crate::serve::Running;
+
+/// The answer to a refused head, ready for the wire, and its id.
+pub(crate) fn answer(running: &Running, refusal: &Refusal) -> (RequestId, BytesMut) {
+    let id = RequestId::make();
+    let page = Page {
+        status: refusal.reason.status(),
+        reason: refusal.reason,
+        id: id.as_str(),
+        html: false,
+        retry_after: None,
+    };
+    let mut out = BytesMut::new();
+    let snapshot = running.shared.load();
+    let dress = Dress {
+        snapshot: &snapshot,
+        route: None,
+        effects: None,
+        id: id.as_str(),
+    };
+    let rendered = page.render().and_then(|(mut header, body)| {
+        dress.put_on(&mut header)?;
+        header.insert_header(http::header::CONNECTION, "close")?;
+        Ok((header, body))
+    });
+    if let Ok((header, body)) = rendered {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(header.status.as_str().as_bytes());
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(
+            header
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .as_bytes(),
+        );
+        out.extend_from_slice(b"\r\n");
+        header.header_to_h1_wire(&mut out);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&body);
+    }
+    (id, out)
+}
+
+/// Tells the observer.
+pub(crate) fn record(
+    running: &Running,
+    connection: &Connection,
+    refusal: &Refusal,
+    id: &RequestId,
+    status: u16,
+) {
+    let snapshot = running.shared.load();
+    let (path, query) = refusal
+        .target
+        .split_once('?')
+        .map_or((refusal.target.as_str(), None), |(path, query)| {
+            (path, Some(query))
+        });
+    running.shared.observer().request(&Record {
+        snapshot: &snapshot,
+        id: id.as_str(),
+        client: connection.peer.ip(),
+        peer: connection.peer.ip(),
+        method: &refusal.method,
+        host: "",
+        path,
+        query,
+        version: http::Version::HTTP_11,
+        secure: connection.tls.is_some(),
+        route: None,
+        decision: None,
+        action: Action::Deny,
+        reason: refusal.reason,
+        status,
+        upstream: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        gateway: Duration::ZERO,
+        upstream_time: None,
+        upgraded: false,
+    });
+}

@@ -1,0 +1,116 @@
+//! Request ids: taken from the client when they are harmless, made otherwise. They name a request, they prove nothing.
+
+use std::cell::Cell;
+
+use http::HeaderMap;
+use smallvec::SmallVec;
+
+use crate::reply::REQUEST_ID;
+
+const MAX: usize = 128;
+
+/// A request id; ASCII letters, digits and `-_.:/+=@` only, so that it can stand in a header, JSON and HTML as it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestId(SmallVec<[u8; 40]>);
+
+impl RequestId {
+    /// The client's, when it is one harmless value; else a fresh one.
+    pub(crate) fn take_or_make(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(REQUEST_ID).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) if harmless(value.as_bytes()) => {
+                Self(SmallVec::from_slice(value.as_bytes()))
+            }
+            _ => Self::make(),
+        }
+    }
+
+    /// A fresh one, in the shape of a version 4 UUID.
+    pub(crate) fn make() -> Self {
+        let (high, low) = (random(), random());
+        let value = (u128::from(high) << 64 | u128::from(low)) & !(0xf << 76) & !(0x3 << 62)
+            | 0x4 << 76
+            | 0x2 << 62;
+        let mut out = SmallVec::new();
+        for place in (0..32).rev() {
+            if matches!(place, 23 | 19 | 15 | 11) {
+                out.push(b'-');
+            }
+            let digit = u32::try_from((value >> (place * 4)) & 0xf).unwrap_or(0);
+            out.push(
+                char::from_digit(digit, 16)
+                    .map_or(b'0', |digit| u8::try_from(digit).unwrap_or(b'0')),
+            );
+        }
+        Self(out)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn harmless(value: &[u8]) -> bool {
+    (8..=MAX).contains(&value.len())
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+}
+
+thread_local! {
+    static STATE: Cell<u64> = Cell::new(seed());
+}
+
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| ahash::RandomState::new().hash_one(0))
+}
+
+/// splitmix64: unique enough for names, and no system call per request.
+fn random() -> u64 {
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state.set(next);
+        let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn headers(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.append(REQUEST_ID, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn takes_harmless_ids_and_replaces_the_rest() {
+        assert_eq!(
+            RequestId::take_or_make(&headers("abc-12345")).as_str(),
+            "abc-12345"
+        );
+        for odd in [
+            "short",
+            "with space 123",
+            "<script>alert(1)",
+            "\"quoted-1234\"",
+            &"a".repeat(129),
+        ] {
+            let made = RequestId::take_or_make(&headers(odd));
+            assert_ne!(made.as_str(), odd);
+            assert_eq!(made.as_str().len(), 36);
+        }
+    }
+
+    #[test]
+    fn makes_different_version_4_uuids() {
+        let (one, two) = (RequestId::make(), RequestId::make());
+        assert_ne!(one.as_str(), two.as_str());
+        assert_eq!(one.as_str().as_bytes().get(14), Some(&b'4'));
+        assert!(matches!(one.as_str().as_bytes().get(19), Some(b'8'..=b'b')));
+    }
+}
