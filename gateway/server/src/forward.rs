@@ -1,0 +1,169 @@
+//! The request as the upstream gets it: the canonical path, our own forwarding fields in place of the client's, the
+//! headers that only the gateway may set. Runs after Pingora removed what `Connection` nominates.
+
+use std::time::Instant;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE};
+use http::{HeaderValue, Version};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use policy::decision::{Outcome, Permit, Reason};
+use policy::{client, framing};
+use smallvec::SmallVec;
+
+use crate::ctx::Ctx;
+use crate::facts;
+use crate::gated;
+use crate::reply::REQUEST_ID;
+
+fn permit(ctx: &Ctx) -> Result<&Permit> {
+    match ctx.decision.as_ref().map(|decision| &decision.outcome) {
+        Some(Outcome::Permit(permit)) => Ok(permit),
+        Some(Outcome::Deny(_) | Outcome::Reply(_)) | None => gated::fault(Reason::Internal),
+    }
+}
+
+/// The server that is asked next.
+pub(crate) fn peer(header: &RequestHeader, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    let upstream = permit(ctx)?.upstream();
+    let snapshot = std::sync::Arc::clone(&ctx.snapshot);
+    let user = ctx
+        .decision
+        .as_ref()
+        .and_then(|decision| decision.facts.identity.as_ref())
+        .map(|identity| identity.user.as_str());
+    let choice = snapshot.groups.choose(
+        upstream,
+        &ctx.facts,
+        &header.headers,
+        user,
+        ctx.choice.as_ref(),
+    );
+    let Some((choice, mut peer)) = choice else {
+        return Err(Error::explain(ErrorType::ConnectNoRoute, "no server").into_up());
+    };
+    let endless = ctx
+        .route
+        .is_some_and(|route| snapshot.policy.streams(route));
+    if ctx.facts.websocket || endless {
+        peer.options.read_timeout = Some(crate::gate::ENDLESS);
+    }
+    ctx.choice = Some(choice);
+    ctx.asked = Some(Instant::now());
+    Ok(peer)
+}
+
+/// A connection stands.
+pub(crate) fn connected(ctx: &Ctx) {
+    if let Some(choice) = &ctx.choice {
+        choice.connected();
+    }
+}
+
+/// Writes the request that goes upstream.
+pub(crate) fn request(
+    session: &mut Session,
+    upstream: &mut RequestHeader,
+    ctx: &Ctx,
+) -> Result<()> {
+    let permit = permit(ctx)?;
+    target(session.req_header(), upstream, ctx)?;
+    drop_fields(upstream, ctx);
+    let host = upstream
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or_default();
+    for (name, value) in client::forwarded(ctx.facts.client, ctx.facts.scheme, host) {
+        upstream.insert_header(name, value)?;
+    }
+    for (name, value) in permit.forward() {
+        upstream.insert_header(name.clone(), value.clone())?;
+    }
+    upstream.insert_header(REQUEST_ID, ctx.facts.id.as_str())?;
+    if session.req_header().version == Version::HTTP_2 {
+        // Cookies may come in crumbs (RFC 9113, 8.2.3) that HTTP/1.1 does not know.
+        join_cookies(upstream)?;
+        restore_te(session.req_header(), upstream)?;
+    }
+    if let Some(length) = ctx.held {
+        upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    Ok(())
+}
+
+/// The canonical path and the raw query; the host that was judged.
+fn target(header: &RequestHeader, upstream: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let raw = std::str::from_utf8(header.raw_path()).unwrap_or_default();
+    let query = facts::split(raw).1;
+    let mut scratch = String::new();
+    let path = policy::path::encode(&ctx.facts.path, &mut scratch);
+    let host = host(header);
+    let Some(host) = host else {
+        return gated::fault(Reason::Internal);
+    };
+    let same =
+        query.is_none() && header.raw_path() == path.as_bytes() && header.uri.authority().is_none();
+    if !same {
+        let mut text = String::with_capacity(path.len() + query.map_or(0, str::len) + 1);
+        text.push_str(path);
+        if let Some(query) = query {
+            text.push('?');
+            text.push_str(query);
+        }
+        let uri = http::Uri::try_from(text).map_err(|_| {
+            Error::explain(ErrorType::Custom(Reason::BadPath.code()), "target").into_down()
+        })?;
+        upstream.set_uri(uri);
+    }
+    upstream.insert_header(HOST, host)
+}
+
+fn host(header: &RequestHeader) -> Option<HeaderValue> {
+    match header.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => header.headers.get(HOST).cloned(),
+    }
+}
+
+/// Removes what tells of the client, and what only the gateway may set.
+fn drop_fields(upstream: &mut RequestHeader, ctx: &Ctx) {
+    let forwarding: SmallVec<[HeaderName; 8]> = upstream
+        .headers
+        .keys()
+        .filter(|name| framing::is_dropped(name))
+        .cloned()
+        .collect();
+    for name in forwarding.iter().chain(ctx.snapshot.policy.owned_headers()) {
+        upstream.remove_header(name);
+    }
+    upstream.remove_header(&EXPECT);
+}
+
+fn join_cookies(upstream: &mut RequestHeader) -> Result<()> {
+    let crumbs: Vec<&[u8]> = upstream
+        .headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let joined = crumbs.join(&b"; "[..]);
+    upstream.insert_header(http::header::COOKIE, joined)
+}
+
+/// gRPC servers insist on `TE: trailers`, which is hop by hop and was removed.
+fn restore_te(header: &RequestHeader, upstream: &mut RequestHeader) -> Result<()> {
+    let asked = header
+        .headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    if asked && upstream.version == Version::HTTP_2 && !upstream.headers.contains_key(CONNECTION) {
+        upstream.insert_header(TE, HeaderValue::from_static("trailers"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! From a parsed request to a decision and its consequence: a view for the checks, the decision, then either a reply
+//! or a body under control on its way upstream. Orders steps; what is allowed is the policy's to say.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pingora_core::Result;
+use pingora_core::protocols::http::ServerSession;
+use pingora_proxy::Session;
+use policy::decision::{Decision, Outcome, Reason, RouteId};
+use policy::request::Framing;
+use policy::run::Unwatched;
+
+use crate::ctx::Ctx;
+use crate::downstream::connection::Connection;
+use crate::facts::Facts;
+use crate::gated::{Body, Gated, Pace};
+use crate::io::{Source, Upload, Waiting};
+use crate::reply::{self, Dress, Page};
+use crate::snapshot::Shared;
+
+/// How long a tunnel or an endless stream may say nothing.
+pub(crate) const ENDLESS: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// True: the request has been answered.
+pub(crate) async fn ask(
+    shared: &Arc<Shared>,
+    session: &mut Session,
+    ctx: &mut Ctx,
+) -> Result<bool> {
+    let began = Instant::now();
+    let Some(connection) = session.digest().and_then(Connection::of).map(Arc::clone) else {
+        return refuse(session, ctx, Reason::Internal).await;
+    };
+    let mut facts = Facts::unknown(connection.peer.ip());
+    let snapshot = Arc::clone(&ctx.snapshot);
+    let header = session.req_header();
+    let read = facts.read(header, &connection, &snapshot);
+    let route = read.map(|()| snapshot.policy.route(&facts.view(header, &connection)));
+    ctx.facts = facts;
+    ctx.connection = Some(Arc::clone(&connection));
+    let route = match route {
+        Ok(Some(route)) => route,
+        Ok(None) => return refuse(session, ctx, Reason::NoRoute).await,
+        Err(reason) => return refuse(session, ctx, reason).await,
+    };
+    ctx.route = Some(route);
+    if matches!(ctx.facts.framing, Framing::Length(length) if length > snapshot.policy.max_body(route))
+    {
+        return refuse(session, ctx, Reason::BodyTooLarge).await;
+    }
+    let (decision, held) = decide(
+        shared,
+        &mut session.downstream_session,
+        ctx,
+        &connection,
+        route,
+    )
+    .await;
+    ctx.gateway = began.elapsed().saturating_sub(ctx.waited);
+    settle(session, ctx, decision, held, &connection).await
+}
+
+/// Asks the policy. Only a route that needs bodies copies the header, so that the body can be read beside the view.
+async fn decide(
+    shared: &Arc<Shared>,
+    session: &mut ServerSession,
+    ctx: &mut Ctx,
+    connection: &Connection,
+    route: RouteId,
+) -> (Decision, Source<'static>) {
+    let snapshot = Arc::clone(&ctx.snapshot);
+    let policy = &snapshot.policy;
+    let needs = policy.body_need(route).is_some() && !session.is_body_empty();
+    let copy = needs.then(|| session.req_header().clone());
+    let expects = ctx.facts.expects;
+    let (header, body) = match &copy {
+        Some(copy) => {
+            let upload = Upload {
+                session,
+                limits: &policy.settings().limits,
+                framing: ctx.facts.framing,
+                max: policy.max_body(route),
+                expects,
+            };
+            (copy, Source::Client(upload))
+        }
+        None => (session.req_header(), Source::Empty),
+    };
+    let mut io = Waiting {
+        shared,
+        now: shared.now(),
+        leases: &mut ctx.leases,
+        body,
+        waited: std::time::Duration::ZERO,
+    };
+    let request = ctx.facts.view(header, connection);
+    let decision = policy
+        .decide(route, &request, &mut io, &mut Unwatched)
+        .await;
+    ctx.waited = io.waited;
+    let held = match io.body {
+        Source::Whole(bytes, hold) => Source::Whole(bytes, hold),
+        Source::Empty | Source::Client(_) | Source::Failed(_) => Source::Empty,
+    };
+    (decision, held)
+}
+
+/// Does what was decided.
+async fn settle(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    decision: Decision,
+    held: Source<'static>,
+    connection: &Arc<Connection>,
+) -> Result<bool> {
+    ctx.reason = decision.reason();
+    ctx.action = decision.action();
+    let decision = &*ctx.decision.insert(decision);
+    match &decision.outcome {
+        Outcome::Permit(_) => {
+            admit(session, ctx, held, connection);
+            Ok(false)
+        }
+        Outcome::Deny(denial) => {
+            let (status, retry_after) = (denial.status, denial.retry_after);
+            let page = Page {
+                status,
+                reason: denial.reason,
+                id: ctx.facts.id.as_str(),
+                html: reply::wants_html(&session.req_header().headers),
+                retry_after,
+            };
+            let (header, body) = page.render()?;
+            answer(session, ctx, header, body).await
+        }
+        Outcome::Reply(given) => {
+            let mut header =
+                pingora_http::ResponseHeader::build(given.status, Some(8 + given.headers.len()))?;
+            for (name, value) in &given.headers {
+                header.append_header(name.clone(), value.clone())?;
+            }
+            if given.status != http::StatusCode::NO_CONTENT {
+                header.insert_header(http::header::CONTENT_LENGTH, "0")?;
+            }
+            answer(session, ctx, header, bytes::Bytes::new()).await
+        }
+    }
+}
+
+/// Puts the body under control; a request without one keeps Pingora's own session.
+fn admit(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    held: Source<'static>,
+    connection: &Arc<Connection>,
+) {
+    let policy = &ctx.snapshot.policy;
+    let Some(route) = ctx.route else { return };
+    if ctx.facts.websocket {
+        session.set_read_timeout(Some(ENDLESS));
+        return;
+    }
+    let body = match held {
+        Source::Whole(bytes, hold) => {
+            ctx.held = Some(bytes.len());
+            Body::Held(bytes, hold)
+        }
+        _ if session.is_body_empty() => return,
+        _ => {
+            let limits = &policy.settings().limits;
+            let pace = Pace::new(limits, policy.max_body(route), policy.streams(route));
+            Body::Streamed(pace, ctx.facts.expects)
+        }
+    };
+    Gated::install(
+        &mut session.downstream_session,
+        body,
+        Arc::clone(connection),
+    );
+}
+
+/// Refuses outside of any check.
+pub(crate) async fn refuse(session: &mut Session, ctx: &mut Ctx, reason: Reason) -> Result<bool> {
+    ctx.reason = reason;
+    ctx.action = policy::decision::Action::Deny;
+    let page = Page {
+        status: reason.status(),
+        reason,
+        id: ctx.facts.id.as_str(),
+        html: reply::wants_html(&session.req_header().headers),
+        retry_after: None,
+    };
+    let (header, body) = page.render()?;
+    answer(session, ctx, header, body).await
+}
+
+/// Writes an answer of our own.
+pub(crate) async fn answer(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut header: pingora_http::ResponseHeader,
+    body: bytes::Bytes,
+) -> Result<bool> {
+    ctx.status = header.status.as_u16();
+    let dress = Dress {
+        snapshot: &ctx.snapshot,
+        route: ctx.route,
+        effects: ctx.decision.as_ref().map(|decision| &decision.effects),
+        id: ctx.facts.id.as_str(),
+    };
+    dress.put_on(&mut header)?;
+    if !session.is_body_done() {
+        // What is unread would be taken for the next request.
+        session.set_keepalive(None);
+    }
+    let silent = session.req_header().method == http::Method::HEAD || body.is_empty();
+    let downstream = &mut session.downstream_session;
+    downstream.write_response_header(Box::new(header)).await?;
+    if silent {
+        downstream.finish_body().await?;
+    } else {
+        downstream.write_response_body(body, true).await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,319 @@
+//! A request whose body is under control, in the place of Pingora's own session: either held whole (replayed from
+//! memory as often as a retry asks, whatever its length and whether or not it was declared), or streamed under a
+//! deadline, a minimum rate and a maximum. Rejected: Pingora's retry buffer, which drops bodies over 64 KiB and then
+//! forwards nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::custom::CustomMessageWrite;
+use pingora_core::protocols::http::custom::server::Session as CustomSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use policy::decision::Reason;
+use policy::settings::Hardening;
+
+use crate::downstream::connection::Connection;
+use crate::held::Hold;
+
+/// A slow start is not held against a client.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How fast a body must come. Only time spent waiting for the client counts, never time when the upstream is behind.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    deadline: Duration,
+    rate: u64,
+    max: u64,
+    seen: u64,
+    waited: Duration,
+    since: Option<Instant>,
+}
+
+impl Pace {
+    /// `endless`: no deadline and no rate, for streams that stay open.
+    pub(crate) fn new(limits: &Hardening, max: u64, endless: bool) -> Self {
+        Self {
+            deadline: if endless {
+                Duration::MAX
+            } else {
+                limits.body_deadline
+            },
+            rate: if endless { 0 } else { limits.min_body_rate },
+            max,
+            seen: 0,
+            waited: Duration::ZERO,
+            since: None,
+        }
+    }
+
+    /// Reads the next piece under this pace. May be dropped and called again at any time.
+    pub(crate) async fn read(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let waited = self.waited.saturating_add(since.elapsed());
+        let read = match self.allowed().checked_sub(waited) {
+            None => return fault(Reason::BodyTimeout),
+            Some(left) if left > Duration::from_secs(24 * 3600) => {
+                session.read_request_body().await
+            }
+            Some(left) => match pingora_timeout::timeout(left, session.read_request_body()).await {
+                Ok(read) => read,
+                Err(_) => return fault(Reason::BodyTimeout),
+            },
+        };
+        self.waited = self.waited.saturating_add(since.elapsed());
+        self.since = None;
+        let piece = read?;
+        let length = piece.as_ref().map_or(0, Bytes::len);
+        self.seen = self
+            .seen
+            .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        if self.seen > self.max {
+            return fault(Reason::BodyTooLarge);
+        }
+        Ok(piece)
+    }
+
+    fn allowed(&self) -> Duration {
+        let earned = self
+            .seen
+            .checked_div(self.rate)
+            .map_or(Duration::MAX, Duration::from_secs);
+        earned.max(GRACE).min(self.deadline)
+    }
+}
+
+/// An error that the error mapping turns back into its reason.
+pub(crate) fn fault<T>(reason: Reason) -> Result<T> {
+    Err(Error::explain(ErrorType::Custom(reason.code()), reason.title()).into_down())
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// All of it is here.
+    Held(
+        Bytes,
+        #[expect(dead_code, reason = "held until the body goes")] Hold,
+    ),
+    /// It comes as it comes; true: the client waits for `100 Continue` first.
+    Streamed(Pace, bool),
+}
+
+/// See the module.
+pub(crate) struct Gated {
+    inner: ServerSession,
+    body: Body,
+    connection: Arc<Connection>,
+}
+
+impl Gated {
+    /// Puts itself in the place of `session`.
+    pub(crate) fn install(session: &mut ServerSession, body: Body, connection: Arc<Connection>) {
+        let inner = std::mem::replace(session, empty());
+        *session = ServerSession::new_custom(Box::new(Self {
+            inner,
+            body,
+            connection,
+        }));
+    }
+}
+
+/// Stands in for a moment; nothing calls it.
+fn empty() -> ServerSession {
+    ServerSession::new_custom(Box::new(()))
+}
+
+/// Sends `100 Continue` without giving up the connection: Pingora would mark it for closing, since a response begins
+/// before the body ends.
+pub(crate) async fn invite(session: &mut ServerSession) -> Result<()> {
+    session.set_close_on_response_before_downstream_finish(false);
+    let sent = session.write_continue_response().await;
+    session.set_close_on_response_before_downstream_finish(true);
+    sent
+}
+
+#[async_trait]
+impl CustomSession for Gated {
+    fn req_header(&self) -> &RequestHeader {
+        self.inner.req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.inner.req_header_mut()
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        match &mut self.body {
+            Body::Held(..) => Ok(None),
+            Body::Streamed(pace, waiting) => {
+                if std::mem::take(waiting) {
+                    invite(&mut self.inner).await?;
+                }
+                pace.read(&mut self.inner).await
+            }
+        }
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        self.inner.drain_request_body().await
+    }
+
+    async fn write_response_header(&mut self, resp: Box<ResponseHeader>, _end: bool) -> Result<()> {
+        self.inner.write_response_header(resp).await
+    }
+
+    async fn write_response_header_ref(&mut self, resp: &ResponseHeader, _end: bool) -> Result<()> {
+        self.inner.write_response_header_ref(resp).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.inner.write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.inner.write_response_trailers(trailers).await
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        self.inner.response_duplex_vec(tasks).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner.set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.inner.get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner.set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.inner.get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.inner.set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.inner.get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.inner.request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.inner.response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _ctx: &str) {
+        self.inner.shutdown().await;
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        matches!(self.body, Body::Held(..)) || self.inner.is_body_done()
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        let inner = std::mem::replace(&mut self.inner, empty());
+        let reusable = inner.finish().await?;
+        *self.connection.parked.lock() = reusable;
+        Ok(())
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        match &self.body {
+            Body::Held(bytes, _) => bytes.is_empty(),
+            Body::Streamed(..) => self.inner.is_body_empty(),
+        }
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if no_body_expected || self.is_body_done() {
+            self.inner.read_body_or_idle(true).await
+        } else {
+            self.read_body_bytes().await
+        }
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.inner.body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.inner.body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.inner.digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.inner.digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.inner.client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.inner.server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.inner.to_h1_raw()
+    }
+
+    fn enable_retry_buffering(&mut self) {
+        if matches!(self.body, Body::Streamed(..)) {
+            self.inner.enable_retry_buffering();
+        }
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        matches!(self.body, Body::Streamed(..)) && self.inner.retry_buffer_truncated()
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        match &self.body {
+            Body::Held(bytes, _) => Some(bytes.clone()).filter(|bytes| !bytes.is_empty()),
+            Body::Streamed(..) => self.inner.get_retry_buffer(),
+        }
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn futures_util::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>>
+    {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _: Box<dyn futures_util::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}

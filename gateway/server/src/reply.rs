@@ -1,0 +1,170 @@
+//! The one writer of answers that the gateway makes itself, and of what every answer carries, whoever made it: request
+//! id, security headers, limits. Decides nothing.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use policy::checks::Edit;
+use policy::decision::{Effects, Reason, RouteId};
+
+use crate::snapshot::Snapshot;
+
+/// Name of the request id, in both directions.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// An answer of the gateway's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page<'p> {
+    /// Status to answer with.
+    pub status: StatusCode,
+    /// Why.
+    pub reason: Reason,
+    /// Request id.
+    pub id: &'p str,
+    /// Whether a person reads it.
+    pub html: bool,
+    /// Seconds for Retry-After.
+    pub retry_after: Option<u32>,
+}
+
+/// What every answer to a request carries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dress<'d> {
+    /// The policy that decided.
+    pub snapshot: &'d Snapshot,
+    /// The route, when one matched.
+    pub route: Option<RouteId>,
+    /// What checks left for the answer.
+    pub effects: Option<&'d Effects>,
+    /// Request id.
+    pub id: &'d str,
+}
+
+/// Whether the client would rather have a page than problem+json.
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT)
+        .is_some_and(|accept| memchr::memmem::find(accept.as_bytes(), b"text/html").is_some())
+}
+
+impl Page<'_> {
+    /// Header and body, without what [`Dress`] adds.
+    pub(crate) fn render(&self) -> Result<(ResponseHeader, Bytes)> {
+        let body = if self.html {
+            self.page()
+        } else {
+            self.problem()
+        };
+        let kind = if self.html {
+            "text/html; charset=utf-8"
+        } else {
+            "application/problem+json"
+        };
+        let mut header = ResponseHeader::build(self.status, Some(12))?;
+        header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
+        header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+        header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        if let Some(seconds) = self.retry_after.or_else(|| self.usual_wait()) {
+            header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
+        }
+        Ok((header, Bytes::from(body)))
+    }
+
+    fn usual_wait(&self) -> Option<u32> {
+        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+
+    /// RFC 9457.
+    fn problem(&self) -> String {
+        let mut out = String::with_capacity(192);
+        // The id was validated: it needs no escaping. Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            r#"{{"type":"about:blank","title":"{}","status":{},"reason":"{}","request_id":"{}"}}"#,
+            self.reason.title(),
+            self.status.as_u16(),
+            self.reason.code(),
+            self.id
+        );
+        out
+    }
+
+    fn page(&self) -> String {
+        let mut out = String::with_capacity(640);
+        let _ = write!(
+            out,
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>{status} {title}</title><body style=\"font:16px/1.5 system-ui,sans-serif;max-width:36rem;\
+             margin:15vh auto;padding:0 1rem\"><h1>{title}</h1><p>Status {status}, reason <code>{code}</code>.</p>\
+             <p>If you think that this is a mistake, name this request: <code>{id}</code></p></body></html>",
+            status = self.status.as_u16(),
+            title = self.reason.title(),
+            code = self.reason.code(),
+            id = self.id,
+        );
+        out
+    }
+}
+
+impl Dress<'_> {
+    /// Adds what belongs on every answer.
+    pub(crate) fn put_on(&self, header: &mut ResponseHeader) -> Result<()> {
+        if let Some(effects) = self.effects {
+            for (name, value) in &effects.response {
+                header.insert_header(name.clone(), value.clone())?;
+            }
+            self.limits(effects, header)?;
+        }
+        for edit in self.snapshot.policy.edits(self.route) {
+            apply(edit, header)?;
+        }
+        if let Some(name) = &self.snapshot.policy.settings().policy_header {
+            header.insert_header(name.clone(), self.snapshot.policy.hash())?;
+        }
+        header.insert_header(REQUEST_ID, self.id)
+    }
+
+    /// draft-ietf-httpapi-ratelimit-headers: one item per limit, named like its check.
+    fn limits(&self, effects: &Effects, header: &mut ResponseHeader) -> Result<()> {
+        if effects.limits.is_empty() {
+            return Ok(());
+        }
+        let (mut now, mut rules) = (String::with_capacity(64), String::with_capacity(64));
+        for (check, standing) in &effects.limits {
+            let name = self.snapshot.policy.check_name(*check);
+            let comma = if now.is_empty() { "" } else { ", " };
+            let reset = standing.reset_ms.div_ceil(1000);
+            let _ = write!(now, "{comma}\"{name}\";r={};t={reset}", standing.remaining);
+            let _ = write!(
+                rules,
+                "{comma}\"{name}\";q={};w={}",
+                standing.max, standing.window_s
+            );
+        }
+        header.insert_header(RATE_LIMIT, now)?;
+        header.insert_header(RATE_LIMIT_POLICY, rules)
+    }
+}
+
+fn apply(edit: &Edit, header: &mut ResponseHeader) -> Result<()> {
+    match edit {
+        Edit::Set(name, value) => header.insert_header(name.clone(), value.clone()),
+        Edit::SetIfAbsent(name, _) if header.headers.contains_key(name) => Ok(()),
+        Edit::SetIfAbsent(name, value) => header.insert_header(name.clone(), value.clone()),
+        Edit::Remove(name) => {
+            header.remove_header(name);
+            Ok(())
+        }
+    }
+}
