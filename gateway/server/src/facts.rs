@@ -52,7 +52,7 @@ impl Facts {
         snapshot: &Snapshot,
     ) -> Result<(), Reason> {
         let peer = connection.peer.ip();
-        let trusted = snapshot.trusted();
+        let trusted = &snapshot.policy.settings().trusted_proxies;
         let tls = connection.tls.is_some();
         self.id = RequestId::take_or_make(&header.headers);
         self.client = client::address(peer, &header.headers, trusted);
@@ -64,7 +64,9 @@ impl Facts {
         self.path.push_str(path);
         self.inspect(header, target, snapshot)?;
         let mut scratch = String::new();
-        let canonical = policy::path::canonical(path, &mut scratch).map_err(|_| Reason::BadPath)?;
+        let rules = snapshot.policy.settings().paths;
+        let canonical =
+            policy::path::canonical_with(path, rules, &mut scratch).map_err(|_| Reason::BadPath)?;
         if canonical != self.path {
             self.path.clear();
             self.path.push_str(canonical);

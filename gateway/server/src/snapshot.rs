@@ -11,7 +11,6 @@ use arc_swap::ArcSwap;
 use policy::Policy;
 use policy::io::Now;
 use policy::memory::{Bounds, Memory};
-use policy::networks::Networks;
 
 use crate::downstream::connection::Places;
 use crate::held::Budget;
@@ -25,7 +24,6 @@ pub struct Snapshot {
     /// Counts from 1; one more with every reload that was accepted.
     pub version: u64,
     pub(crate) groups: Groups,
-    trusted: Networks,
 }
 
 impl Snapshot {
@@ -35,18 +33,11 @@ impl Snapshot {
         base: &Path,
         before: Option<&Groups>,
     ) -> Result<Self, String> {
-        let trusted = policy.settings().trusted_proxies.iter().copied().collect();
         Ok(Self {
             groups: Groups::build(&policy, base, before)?,
             policy,
             version,
-            trusted,
         })
-    }
-
-    /// Hops whose forwarded headers are believed.
-    pub(crate) fn trusted(&self) -> &Networks {
-        &self.trusted
     }
 }
 
