@@ -96,6 +96,9 @@ macro_rules! checks {
         /// The words for `check:`.
         pub const KINDS: &[&str] = &[$($word,)*];
 
+        /// What each kind is for, in the order of [`KINDS`].
+        pub const SUMMARIES: &[&str] = &[$(concat!($($doc,)*),)*];
+
         impl Spec {
             /// Reads the keys that belong to the kind of check named by `kind`; `None` when there is no such kind.
             pub fn deserialize<'de, D: serde::Deserializer<'de>>(kind: &str, from: D) -> Option<Result<Self, D::Error>> {

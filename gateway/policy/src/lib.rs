@@ -27,6 +27,7 @@ pub mod request;
 mod route;
 pub mod run;
 pub mod scalar;
+mod schema;
 pub mod settings;
 pub mod sources;
 mod spec;
@@ -36,3 +37,4 @@ mod yaml;
 
 pub use coverage::{Asked, Covered};
 pub use policy::{Loaded, Policy, Skipped};
+pub use schema::schema;
