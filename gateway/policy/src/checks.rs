@@ -166,6 +166,8 @@ checks! {
     RateLimit = rate_limit, "rate_limit";
     /// Clients and users that are banned.
     Bans = bans, "bans";
+    /// Countries, continents and networks that may come.
+    Geo = geo, "geo";
     /// The largest request and answer.
     Size = size, "size";
     /// Fields that answers carry or lack.
