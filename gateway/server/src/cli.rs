@@ -1,16 +1,23 @@
 //! The `palisade` command: its words, and what its exit codes mean. Each command is a file in `cli/`.
 
 mod check;
+mod coverage;
 mod demo;
+mod explain;
 mod faults;
 mod log;
 pub(crate) mod paint;
+mod request;
 mod run;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use policy::Loaded;
+
+use crate::policy_file::PolicyFile;
 
 /// How a command ended; the numbers are documented and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +74,12 @@ enum Command {
     Demo(demo::Arguments),
     /// Find every fault of a policy at once.
     Check(check::Arguments),
+    /// Tell what would be decided about a request, and why.
+    Explain(explain::Arguments),
+    /// Run the tests that are in a policy.
+    Test(test::Arguments),
+    /// Tell what is enforced where, what is only observed, what is public.
+    Coverage(coverage::Arguments),
     /// Print a completion script for a shell.
     #[command(after_help = "\
 Examples:
@@ -88,6 +101,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "palisade", &mut std::io::stdout());
@@ -103,6 +119,29 @@ struct PolicyArgument {
     /// The policy: a YAML file, or a folder with policy.yaml in it.
     #[arg(value_name = "POLICY", value_hint = clap::ValueHint::FilePath)]
     policy: PathBuf,
+}
+
+impl PolicyArgument {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The exit code, when that is nowhere and has been said.
+    fn find(&self) -> Result<PolicyFile, Exit> {
+        PolicyFile::find(&self.policy).map_err(|why| {
+            eprintln!("palisade: {why}");
+            Exit::Faults
+        })
+    }
+}
+
+/// Loads a policy for a command that needs a good one; warnings are `check`'s business.
+fn load(argument: &PolicyArgument) -> Result<Loaded, Exit> {
+    let file = argument.find()?;
+    file.load().0.map_err(|found| {
+        eprint!("{}", faults::text(&found, paint::Paint::stderr()));
+        eprintln!("{}: {}", file.path().display(), faults::summary(&found));
+        Exit::Faults
+    })
 }
 
 #[cfg(test)]

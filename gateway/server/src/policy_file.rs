@@ -58,10 +58,23 @@ impl PolicyFile {
     /// # Errors
     /// Every fault, warnings among them.
     pub(crate) fn load(&self) -> (Result<Loaded, Vec<Fault>>, Seen) {
+        self.load_after(None)
+    }
+
+    /// The same, in place of a policy that serves: secrets that were replaced since may still be accepted.
+    ///
+    /// # Errors
+    /// As [`PolicyFile::load`].
+    pub(crate) fn load_after(
+        &self,
+        serving: Option<&Policy>,
+    ) -> (Result<Loaded, Vec<Fault>>, Seen) {
         let mut disk = Disk::new(&self.folder);
+        let now = unix_ms();
         // A policy that makes the loader panic is a bug, but must cost a running gateway nothing.
-        let loaded = catch_unwind(AssertUnwindSafe(|| {
-            Policy::load(&self.root, &mut disk, unix_ms())
+        let loaded = catch_unwind(AssertUnwindSafe(|| match serving {
+            Some(serving) => serving.reload(&self.root, &mut disk, now),
+            None => Policy::load(&self.root, &mut disk, now),
         }));
         let loaded = loaded.unwrap_or_else(|_| Err(vec![self.broken()]));
         let loaded = match loaded {

@@ -2,6 +2,7 @@
 //! the one before it keeps serving. Who asked (a file that changed, a signal, an operator) makes no difference.
 
 mod files;
+mod watch;
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::policy_file::PolicyFile;
 use crate::snapshot::Shared;
 use crate::sources::Seen;
 
-pub(crate) use files::watch;
+use files::Files;
+pub(crate) use watch::watch;
 
 /// Who asked for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) enum Trigger {
     Signal,
     /// `POST /reload`.
     Admin,
+    /// Something in the policy ended by itself.
+    Time,
 }
 
 impl Trigger {
@@ -35,6 +39,7 @@ impl Trigger {
             Self::File => "a file changed",
             Self::Signal => "SIGHUP",
             Self::Admin => "admin listener",
+            Self::Time => "something in it has ended",
         }
     }
 }
@@ -62,7 +67,7 @@ pub(crate) struct Reloader {
     // Held while a policy is built: one attempt at a time, and never on a thread that serves.
     attempt: Mutex<()>,
     status: Mutex<Status>,
-    seen: Mutex<Seen>,
+    files: Mutex<Files>,
 }
 
 impl Reloader {
@@ -82,7 +87,7 @@ impl Reloader {
             started_with,
             attempt: Mutex::new(()),
             status: Mutex::new(first),
-            seen: Mutex::new(seen),
+            files: Mutex::new(Files::new(seen)),
         }
     }
 
@@ -91,9 +96,14 @@ impl Reloader {
         self.status.lock().clone()
     }
 
-    /// Every file that a change of should be noticed.
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen.lock().clone()
+    /// The files that a change of should be noticed, as they were when they were last read.
+    pub(crate) fn files(&self) -> Files {
+        self.files.lock().clone()
+    }
+
+    /// When something in the policy in service ends by itself and it must be loaded again.
+    pub(crate) fn due(&self) -> Option<u64> {
+        self.shared.load().policy.reload_at()
     }
 
     /// Loads the policy and swaps it in. Blocks for as long as that takes.
@@ -102,7 +112,11 @@ impl Reloader {
     /// Every fault, when the policy that served before goes on serving.
     pub(crate) fn reload(&self, trigger: Trigger) -> Result<Status, Vec<String>> {
         let _one = self.attempt.lock();
-        let (loaded, seen) = self.file.load();
+        // Taken before the load: what changes while it reads is noticed afterwards.
+        let mut files = self.files();
+        files.look();
+        let serving = self.shared.load();
+        let (loaded, seen) = self.file.load_after(Some(&serving.policy));
         let outcome = match loaded {
             Ok(loaded) => self.swap(loaded, trigger).map_err(|why| vec![why]),
             Err(faults) => Err(faults
@@ -111,7 +125,8 @@ impl Reloader {
                 .map(ToString::to_string)
                 .collect()),
         };
-        self.remember(seen, outcome.is_ok());
+        files.follow(seen, outcome.is_ok());
+        *self.files.lock() = files;
         outcome.inspect_err(|faults| self.rejected(faults, trigger))
     }
 
@@ -169,17 +184,6 @@ impl Reloader {
             faults,
             ..Event::default()
         });
-    }
-
-    /// After a failed attempt the files of the policy in service are watched as well: mending either is noticed.
-    fn remember(&self, new: Seen, accepted: bool) {
-        let mut seen = self.seen.lock();
-        if accepted {
-            *seen = new;
-        } else {
-            seen.files.extend(new.files);
-            seen.patterns.extend(new.patterns);
-        }
     }
 }
 

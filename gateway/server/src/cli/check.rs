@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::paint::{Paint, Tone};
 use super::{Exit, PolicyArgument, faults};
-use crate::policy_file::PolicyFile;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -32,12 +31,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let file = match PolicyFile::find(&arguments.policy.policy) {
+    let file = match arguments.policy.find() {
         Ok(file) => file,
-        Err(why) => {
-            eprintln!("palisade: {why}");
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let (loaded, _) = file.load();
     let (hash, routes, found) = match &loaded {

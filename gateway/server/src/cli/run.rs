@@ -7,7 +7,6 @@ use super::paint::Paint;
 use super::{Exit, PolicyArgument, faults};
 use crate::events::WhenFull;
 use crate::gateway::{AdminAt, Gateway, Options};
-use crate::policy_file::PolicyFile;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -74,12 +73,9 @@ impl std::str::FromStr for AdminAt {
 }
 
 pub(super) fn run(arguments: Arguments) -> Exit {
-    let file = match PolicyFile::find(&arguments.policy.policy) {
+    let file = match arguments.policy.find() {
         Ok(file) => file,
-        Err(why) => {
-            eprintln!("palisade: {why}");
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let (loaded, seen) = file.load();
     let loaded = match loaded {

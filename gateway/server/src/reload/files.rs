@@ -1,90 +1,61 @@
-//! Notices that a policy's files changed. The kernel's word is only a hint to look: what counts is whether a file that
-//! was read differs by size, time or inode. So editors that rename, Kubernetes' `..data` link and lost notifications
-//! all come out right.
+//! The files that a policy was made from, and what they were when they were read: a change is another size, time or
+//! inode. So editors that rename, Kubernetes' `..data` link and lost notifications all come out right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-
-use super::{Reloader, Trigger};
 use crate::sources::{Seen, matches};
 
-/// A save is often several writes: wait for this long a silence …
-const QUIET: Duration = Duration::from_millis(120);
-
-/// … but look at least this often while something goes on.
-const AT_MOST: u32 = 8;
-
-/// Looked at without a hint: network file systems send none.
-const POLL: Duration = Duration::from_secs(3);
-
-/// What a file was when it was looked at: device, inode, size, modification and change time.
+/// What a file was when it was looked at: device, inode, size, modification and change time. `None`: not there.
 type Mark = Option<(u64, u64, u64, i64, i64)>;
 
-/// Starts the thread that reloads on changes.
-///
-/// # Errors
-/// When the thread cannot be started. Without notifications from the kernel it polls.
-pub(crate) fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
-    let (hint, hints) = unbounded();
-    let notifier = Notifier::new(hint);
-    std::thread::Builder::new()
-        .name("reload".to_owned())
-        .spawn(move || follow(&reloader, notifier, &hints))
-        .map(drop)
+/// Files, and what they were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    seen: Seen,
+    marks: BTreeMap<PathBuf, Mark>,
 }
 
-fn follow(reloader: &Reloader, mut notifier: Notifier, hints: &Receiver<()>) {
-    let mut seen = reloader.seen();
-    let mut known = marks(&seen);
-    loop {
-        notifier.follow(&seen);
-        match hints.recv_timeout(POLL) {
-            Ok(()) => settle(hints),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
-        }
-        let current = reloader.seen();
-        if current != seen {
-            // Somebody else reloaded meanwhile; only what changed after that counts.
-            seen = current;
-            known = marks(&seen);
-            continue;
-        }
-        let now = marks(&seen);
-        if now == known {
-            continue;
-        }
-        // The marks from before the load: a change during it is noticed in the next round.
-        let _ = reloader.reload(Trigger::File);
-        seen = reloader.seen();
-        known = marks_of_change(now, &seen);
+impl Files {
+    /// What was just read.
+    pub(super) fn new(seen: Seen) -> Self {
+        let marks = marks(&seen);
+        Self { seen, marks }
     }
-}
 
-/// Marks of `seen`, where those taken before the load win.
-fn marks_of_change(before: BTreeMap<PathBuf, Mark>, seen: &Seen) -> BTreeMap<PathBuf, Mark> {
-    let mut known = marks(seen);
-    for (path, mark) in before {
-        if let Some(known) = known.get_mut(&path) {
-            *known = mark;
-        }
+    /// Looks again; whether anything changed.
+    pub(super) fn look(&mut self) -> bool {
+        let now = marks(&self.seen);
+        let changed = now != self.marks;
+        self.marks = now;
+        changed
     }
-    known
-}
 
-fn settle(hints: &Receiver<()>) {
-    for _ in 0..AT_MOST {
-        if hints.recv_timeout(QUIET).is_err() {
-            return;
+    /// Follows what another load read. Those that were followed before keep what they were before it; after a load that
+    /// failed the files of the policy in service are followed as well, so that mending either is noticed.
+    pub(super) fn follow(&mut self, mut seen: Seen, accepted: bool) {
+        if !accepted {
+            seen.files.extend(self.seen.files.iter().cloned());
+            seen.patterns.extend(self.seen.patterns.iter().cloned());
         }
-        while hints.try_recv().is_ok() {}
+        let mut now = marks(&seen);
+        for (path, mark) in &self.marks {
+            if let Some(now) = now.get_mut(path) {
+                *now = *mark;
+            }
+        }
+        *self = Self { seen, marks: now };
+    }
+
+    /// The folders that hold them. Folders rather than files are watched: a file that is replaced is another file, and
+    /// one that is missing is none.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        let patterns = self.seen.patterns.iter();
+        let patterns = patterns.map(|pattern| Path::new(fixed(pattern)));
+        let files = self.seen.files.iter().filter_map(|file| file.parent());
+        files.chain(patterns).map(non_empty).collect()
     }
 }
 
@@ -115,61 +86,6 @@ fn mark(path: &Path) -> Mark {
     ))
 }
 
-/// The kernel's notifications for the folders of the watched files; silent where there are none.
-struct Notifier {
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    // Keeps the channel open when there is no watcher.
-    _hint: Sender<()>,
-}
-
-impl Notifier {
-    fn new(hint: Sender<()>) -> Self {
-        let to = hint.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let reads = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
-            if !reads {
-                // Fails only when nobody listens any more.
-                let _ = to.send(());
-            }
-        });
-        if let Err(why) = &watcher {
-            log::warn!("no notifications about files, looking every {POLL:?}: {why}");
-        }
-        Self {
-            watcher: watcher.ok(),
-            folders: BTreeSet::new(),
-            _hint: hint,
-        }
-    }
-
-    /// Folders rather than files: a file that is replaced is another file, and one that is missing is none.
-    fn follow(&mut self, seen: &Seen) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let patterns = seen
-            .patterns
-            .iter()
-            .map(|pattern| Path::new(fixed(pattern)));
-        let files = seen.files.iter().filter_map(|file| file.parent());
-        let wanted: BTreeSet<PathBuf> = files.chain(patterns).map(non_empty).collect();
-        for folder in self.folders.difference(&wanted) {
-            // It may be gone already.
-            let _ = watcher.unwatch(folder);
-        }
-        self.folders.retain(|folder| wanted.contains(folder));
-        for folder in wanted {
-            // A folder that is not there yet is tried again after the next look.
-            if !self.folders.contains(&folder)
-                && watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
-            {
-                self.folders.insert(folder);
-            }
-        }
-    }
-}
-
 /// The folder before a pattern's first wildcard.
 fn fixed(pattern: &str) -> &str {
     let wild = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
@@ -191,12 +107,17 @@ mod tests {
 
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::time::Duration;
+    use std::path::PathBuf;
 
-    use crossbeam_channel::unbounded;
-
-    use super::{Notifier, fixed, marks};
+    use super::{Files, fixed};
     use crate::sources::Seen;
+
+    fn reading(files: &[PathBuf]) -> Seen {
+        Seen {
+            files: files.iter().cloned().collect(),
+            ..Seen::default()
+        }
+    }
 
     #[test]
     fn a_swapped_link_is_a_change() {
@@ -208,32 +129,47 @@ mod tests {
         }
         symlink("..v1", at("..data")).unwrap();
         symlink("..data/policy.yaml", at("policy.yaml")).unwrap();
-        let seen = Seen {
-            files: [at("policy.yaml")].into(),
-            ..Seen::default()
-        };
-        let (hint, hints) = unbounded();
-        let mut notifier = Notifier::new(hint);
-        notifier.follow(&seen);
-        let before = marks(&seen);
-        assert_eq!(before, marks(&seen));
+        let mut files = Files::new(reading(&[at("policy.yaml")]));
+        assert!(!files.look());
         symlink("..v2", at("..new")).unwrap();
         fs::rename(at("..new"), at("..data")).unwrap();
-        assert_ne!(before, marks(&seen));
-        hints.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(files.look());
+        assert!(!files.look());
     }
 
     #[test]
     fn a_file_that_begins_to_match_is_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let pattern = format!("{}/*.yaml", folder.path().display());
-        let seen = Seen {
+        let mut files = Files::new(Seen {
             patterns: [pattern].into(),
             ..Seen::default()
-        };
-        let before = marks(&seen);
+        });
         fs::write(folder.path().join("new.yaml"), "").unwrap();
-        assert_ne!(before, marks(&seen));
+        assert!(files.look());
+    }
+
+    #[test]
+    fn a_change_during_a_load_is_noticed_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        fs::write(&path, "a").unwrap();
+        let mut files = Files::new(reading(std::slice::from_ref(&path)));
+        fs::write(&path, "longer").unwrap();
+        files.follow(reading(&[path.clone(), folder.path().join("q")]), true);
+        assert!(files.look());
+    }
+
+    #[test]
+    fn mending_a_refused_policy_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, missing) = (folder.path().join("old"), folder.path().join("missing"));
+        let mut files = Files::new(reading(std::slice::from_ref(&old)));
+        files.follow(reading(std::slice::from_ref(&missing)), false);
+        fs::write(missing, "x").unwrap();
+        assert!(files.look());
+        fs::write(old, "x").unwrap();
+        assert!(files.look());
     }
 
     #[test]
