@@ -57,6 +57,11 @@ impl Invented {
         }
     }
 
+    /// The request stays open for good: what it leased stays taken.
+    pub fn keep(&mut self) {
+        self.held.clear();
+    }
+
     fn store(&self) -> Result<&Memory, StoreFault> {
         match self.store_fault {
             Some(fault) => Err(fault),

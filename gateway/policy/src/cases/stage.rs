@@ -1,11 +1,8 @@
 //! An invented gateway: one store, one clock that only moves when told, requests as a client would send them. It runs
 //! the code that production runs; `palisade test`, `palisade explain` and the case files stand on it.
 
-use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +11,8 @@ use http::{HeaderMap, Method, Version};
 use crate::client;
 use crate::decision::{Answer, Decision, Denial, Outcome, Reason};
 use crate::host;
-use crate::io::{BodyFault, Io, Key, Now, Space, StoreFault};
-use crate::limit::{Lease, Limit, Standing};
-use crate::memory::Memory;
+use crate::invented::{Invented, ready};
+use crate::io::Now;
 use crate::path;
 use crate::policy::Policy;
 use crate::request::{Framing, Identity, Request};
@@ -61,9 +57,7 @@ impl Default for Sent {
 /// The store and the clock.
 #[derive(Debug)]
 pub struct Stage {
-    memory: Memory,
-    now: Now,
-    held: Vec<(Lease, Key)>,
+    io: Invented,
 }
 
 impl Stage {
@@ -71,21 +65,17 @@ impl Stage {
     #[must_use]
     pub fn new(now_unix_ms: u64) -> Self {
         // A steady clock that starts at zero would hide faults of windows that reach before it.
-        Self {
-            memory: Memory::default(),
-            now: Now {
-                unix: now_unix_ms,
-                steady: 3_600_000,
-            },
-            held: Vec::new(),
-        }
+        let mut io = Invented::default();
+        io.now = Now {
+            unix: now_unix_ms,
+            steady: 3_600_000,
+        };
+        Self { io }
     }
 
     /// Time passes.
     pub fn wait(&mut self, time: Duration) {
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.now.unix = self.now.unix.saturating_add(ms);
-        self.now.steady = self.now.steady.saturating_add(ms);
+        self.io.advance(time);
     }
 
     /// What the gateway decides. `identity` stands in for what identity checks would have found out. With `hold` the
@@ -159,19 +149,13 @@ impl Stage {
                 ..refused(Reason::BodyTooLarge)
             };
         }
-        let mut io = Invented {
-            stage: self,
-            body,
-            taken: Vec::new(),
-        };
-        let decision = ready(policy.decide_as(route, request, &mut io, watch, identity));
-        let taken = io.taken;
+        self.io.body = Ok(body.unwrap_or_default());
+        let decision = ready(policy.decide_as(route, request, &mut self.io, watch, identity));
+        let decision = decision.unwrap_or_else(Decision::internal);
         if hold && matches!(decision.outcome, Outcome::Permit(_)) {
-            self.held.extend(taken);
+            self.io.keep();
         } else {
-            for (lease, key) in taken {
-                self.memory.release(&lease, key);
-            }
+            self.io.end();
         }
         decision
     }
@@ -189,67 +173,5 @@ fn refused(reason: Reason) -> Decision {
     Decision {
         outcome: Outcome::Deny(denial),
         ..Decision::internal()
-    }
-}
-
-/// The output of a future that never waits; nothing here ever does.
-fn ready(future: impl Future<Output = Decision>) -> Decision {
-    let mut context = task::Context::from_waker(task::Waker::noop());
-    match pin!(future).poll(&mut context) {
-        task::Poll::Ready(decision) => decision,
-        task::Poll::Pending => Decision::internal(),
-    }
-}
-
-struct Invented<'s> {
-    stage: &'s Stage,
-    body: Option<Bytes>,
-    taken: Vec<(Lease, Key)>,
-}
-
-impl Io for Invented<'_> {
-    fn now(&self) -> Now {
-        self.stage.now
-    }
-
-    async fn count(&mut self, limit: &Limit, key: Key, cost: u32) -> Result<Standing, StoreFault> {
-        Ok(self.stage.memory.count(limit, key, cost, self.stage.now))
-    }
-
-    async fn lease(&mut self, lease: &Lease, key: Key) -> Result<bool, StoreFault> {
-        let taken = self.stage.memory.lease(lease, key);
-        if taken {
-            self.taken.push((lease.clone(), key));
-        }
-        Ok(taken)
-    }
-
-    async fn get(&mut self, space: Space, key: Key) -> Result<Option<Bytes>, StoreFault> {
-        Ok(self.stage.memory.get(space, key, self.stage.now))
-    }
-
-    async fn put(
-        &mut self,
-        space: Space,
-        key: Key,
-        value: Bytes,
-        ttl: Duration,
-    ) -> Result<(), StoreFault> {
-        self.stage
-            .memory
-            .put(space, key, value, ttl, self.stage.now)
-    }
-
-    async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
-        self.stage.memory.remove(space, key);
-        Ok(())
-    }
-
-    async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {
-        match &self.body {
-            Some(body) if body.len() as u64 > max => Err(BodyFault::TooLarge),
-            Some(body) => Ok(body.clone()),
-            None => Ok(Bytes::new()),
-        }
     }
 }
