@@ -1,6 +1,7 @@
 //! One request on its way through Pingora's hooks, and its record at the end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pingora_proxy::Session;
@@ -8,6 +9,7 @@ use policy::decision::{Action, Decision, Reason, RouteId};
 
 use crate::downstream::connection::Connection;
 use crate::facts::{self, Facts};
+use crate::gated::Over;
 use crate::leases::Leases;
 use crate::record::Record;
 use crate::snapshot::{Shared, Snapshot};
@@ -33,6 +35,8 @@ pub(crate) struct Ctx {
     pub sent: u64,
     /// Length of a body that is held: it has one, whatever the client declared.
     pub held: Option<usize>,
+    /// To be set when the request has been recorded.
+    pub over: Option<Over>,
 }
 
 impl Ctx {
@@ -55,6 +59,7 @@ impl Ctx {
             upstream_time: None,
             sent: 0,
             held: None,
+            over: None,
         }
     }
 
@@ -94,5 +99,8 @@ impl Ctx {
             upstream_time: self.upstream_time,
             upgraded: session.was_upgraded(),
         });
+        if let Some(over) = &self.over {
+            over.store(true, Ordering::Relaxed);
+        }
     }
 }

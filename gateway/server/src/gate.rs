@@ -173,11 +173,12 @@ fn admit(
             Body::Streamed(pace, ctx.facts.expects)
         }
     };
-    Gated::install(
+    let connection = Arc::clone(connection);
+    ctx.over = Some(Gated::install(
         &mut session.downstream_session,
         body,
-        Arc::clone(connection),
-    );
+        connection,
+    ));
 }
 
 /// Refuses outside of any check.

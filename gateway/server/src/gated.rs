@@ -4,6 +4,7 @@
 //! forwards nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -110,17 +111,29 @@ pub(crate) struct Gated {
     inner: ServerSession,
     body: Body,
     connection: Arc<Connection>,
+    over: Over,
 }
+
+/// Set once the request has been recorded. Pingora uses one call for the end of an answer and for the end of a session:
+/// only after the record it means the latter, and the stream may go back to its connection.
+pub(crate) type Over = Arc<AtomicBool>;
 
 impl Gated {
     /// Puts itself in the place of `session`.
-    pub(crate) fn install(session: &mut ServerSession, body: Body, connection: Arc<Connection>) {
+    pub(crate) fn install(
+        session: &mut ServerSession,
+        body: Body,
+        connection: Arc<Connection>,
+    ) -> Over {
+        let over = Over::default();
         let inner = std::mem::replace(session, empty());
         *session = ServerSession::new_custom(Box::new(Self {
             inner,
             body,
             connection,
+            over: Arc::clone(&over),
         }));
+        over
     }
 }
 
@@ -225,6 +238,9 @@ impl CustomSession for Gated {
     }
 
     async fn finish(&mut self) -> Result<()> {
+        if !self.over.load(Ordering::Relaxed) {
+            return self.inner.finish_body().await;
+        }
         let inner = std::mem::replace(&mut self.inner, empty());
         let reusable = inner.finish().await?;
         *self.connection.parked.lock() = reusable;
