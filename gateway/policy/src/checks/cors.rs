@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Edit, Gives, Needs, ResponseWork, Turn};
 use crate::context::Context;
-use crate::decision::{Answer, Reason, Reply};
+use crate::decision::{Answer, Effects, Reason, Reply};
 use crate::io::Io;
 use crate::request::Request;
 use crate::scalar::Duration;
@@ -168,7 +168,7 @@ impl Check {
             return Answer::deny(Reason::OriginDenied);
         }
         if preflight {
-            return Answer::Reply(self.reply(allowed));
+            return self.preflight(allowed, turn.effects);
         }
         if let Some(allowed) = allowed {
             turn.effects.response.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
@@ -181,15 +181,24 @@ impl Check {
         Answer::Pass
     }
 
-    fn reply(&self, allowed: Option<HeaderValue>) -> Reply {
-        let mut headers = vec![(header::VARY, VARY_PREFLIGHT.clone())];
+    /// By effects, not by fields of the reply: those are set before the route's edits remove what is not ours.
+    fn preflight(&self, allowed: Option<HeaderValue>, effects: &mut Effects) -> Answer {
+        effects
+            .response
+            .push((header::VARY, VARY_PREFLIGHT.clone()));
         if let Some(allowed) = allowed {
-            headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
+            let fields = &mut effects.response;
+            fields.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed));
             // What pages may read of other answers does not belong here.
-            let also = self.allowed.iter().filter(|(name, _)| *name != header::ACCESS_CONTROL_EXPOSE_HEADERS);
-            headers.extend(also.chain(&self.preflight).cloned());
+            let expose = header::ACCESS_CONTROL_EXPOSE_HEADERS;
+            let also = self.allowed.iter().filter(|(name, _)| *name != expose);
+            fields.extend(also.chain(&self.preflight).cloned());
         }
-        Reply { reason: Reason::Preflight, status: StatusCode::NO_CONTENT, headers }
+        Answer::Reply(Reply {
+            reason: Reason::Preflight,
+            status: StatusCode::NO_CONTENT,
+            headers: Vec::new(),
+        })
     }
 }
 

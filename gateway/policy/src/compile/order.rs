@@ -11,7 +11,7 @@ use crate::run::Mode;
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
     identity(build, route, uses, at);
     let mut edits = Vec::new();
-    let (mut body_need, mut max_response) = (None, None);
+    let (mut body_need, mut max_body, mut max_response) = (None, route.max_body, None);
     for (step, used) in paired(route, uses) {
         let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
             continue;
@@ -34,12 +34,14 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
         }
         let work = named.check.response_work();
         edits.extend(work.edits);
+        max_body = work.max_request.unwrap_or(u64::MAX).min(max_body);
         max_response = match (max_response, work.max_body) {
             (Some(one), Some(other)) => Some(other.min(one)),
             (one, other) => one.or(other),
         };
     }
-    (route.body_need, route.max_response, route.edits) = (body_need, max_response, edits);
+    (route.body_need, route.max_body) = (body_need, max_body);
+    (route.max_response, route.edits) = (max_response, edits);
 }
 
 fn identity(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], at: &Path) {
