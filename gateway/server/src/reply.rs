@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
@@ -120,14 +120,19 @@ impl Page<'_> {
 impl Dress<'_> {
     /// Adds what belongs on every answer.
     pub(crate) fn put_on(&self, header: &mut ResponseHeader) -> Result<()> {
-        if let Some(effects) = self.effects {
-            for (name, value) in &effects.response {
-                header.insert_header(name.clone(), value.clone())?;
-            }
-            self.limits(effects, header)?;
-        }
         for edit in self.snapshot.policy.edits(self.route) {
             apply(edit, header)?;
+        }
+        // After the edits: `cors` removes the application's permissions and sets its own.
+        if let Some(effects) = self.effects {
+            for (name, value) in &effects.response {
+                if *name == VARY {
+                    header.append_header(VARY, value.clone())?;
+                } else {
+                    header.insert_header(name.clone(), value.clone())?;
+                }
+            }
+            self.limits(effects, header)?;
         }
         if let Some(name) = &self.snapshot.policy.settings().policy_header {
             header.insert_header(name.clone(), self.snapshot.policy.hash())?;
