@@ -62,7 +62,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn judge(transaction: &mut waf::Transaction<'_>, case: &Case) {
     let target = bytes(&case.target);
     let mut halves = target.splitn(2, |byte| *byte == b'?');
-    let (raw_path, query) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    let (raw_path, query) = (
+        halves.next().unwrap_or_default(),
+        halves.next().unwrap_or_default(),
+    );
     let mut path = Vec::new();
     if raw_path.contains(&b'+') || !Transform::UrlDecode.apply(raw_path, &mut path) {
         path = raw_path.to_vec();
@@ -72,7 +75,11 @@ fn judge(transaction: &mut waf::Transaction<'_>, case: &Case) {
         .iter()
         .map(|(name, value)| (bytes(&name.to_ascii_lowercase()), bytes(value)))
         .collect();
-    let method = if case.method.is_empty() { "GET" } else { &case.method };
+    let method = if case.method.is_empty() {
+        "GET"
+    } else {
+        &case.method
+    };
     transaction.evaluate_headers(&Request {
         method: method.as_bytes(),
         target: &target,
@@ -89,7 +96,9 @@ fn judge(transaction: &mut waf::Transaction<'_>, case: &Case) {
 
 /// One byte for each character.
 fn bytes(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+    text.chars()
+        .map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?'))
+        .collect()
 }
 
 fn row(verdict: &Verdict, nanos: u128) -> String {
