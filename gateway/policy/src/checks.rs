@@ -84,6 +84,7 @@ macro_rules! checks {
 
         /// A check as operators write it, by `check:`.
         #[derive(Debug, Clone)]
+        #[allow(clippy::large_enum_variant, reason = "few, and gone once the policy is compiled")]
         #[allow(missing_docs, reason = "one variant per module, documented there")]
         pub enum Spec { $($kind($module::Spec),)* }
 
@@ -162,6 +163,8 @@ checks! {
     Concurrency = concurrency, "concurrency";
     /// Networks that may come, and networks that may not.
     Ip = ip, "ip";
+    /// Who asks, by a signed token.
+    Jwt = jwt, "jwt";
     /// How often things happen.
     RateLimit = rate_limit, "rate_limit";
     /// Clients and users that are banned.

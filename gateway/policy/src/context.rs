@@ -59,6 +59,16 @@ impl Context<'_> {
         });
     }
 
+    /// How many errors there are so far: a check that finds more of them after its own work must not be made.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        let errors = self
+            .faults
+            .iter()
+            .filter(|fault| fault.weight == Weight::Error);
+        errors.count()
+    }
+
     /// Reports something that loads but deserves a look.
     pub fn warning(&mut self, at: Path, message: impl Into<String>) {
         self.faults.push(Pending {
