@@ -7,6 +7,7 @@ mod cmd_line;
 mod comments;
 mod css;
 mod digest;
+mod embedded;
 mod escape;
 mod hex;
 mod html;
@@ -28,6 +29,8 @@ mod whitespace;
 pub enum Transform {
     Base64Decode,
     Base64DecodeExt,
+    /// Ours: every run of base64 inside a value that decodes to text becomes that text.
+    Base64Embedded,
     Base64Encode,
     CmdLine,
     CompressWhitespace,
@@ -64,9 +67,10 @@ pub enum Transform {
 }
 
 /// Names in lower case without underscores, so that `urlDecodeUni` and `url_decode_uni` are one entry.
-const NAMES: [(&str, Transform); 37] = [
+const NAMES: [(&str, Transform); 38] = [
     ("base64decode", Transform::Base64Decode),
     ("base64decodeext", Transform::Base64DecodeExt),
+    ("base64embedded", Transform::Base64Embedded),
     ("base64encode", Transform::Base64Encode),
     ("cmdline", Transform::CmdLine),
     ("compresswhitespace", Transform::CompressWhitespace),
@@ -131,6 +135,7 @@ impl Transform {
         match self {
             Self::Base64Decode => base64::decode(input, out),
             Self::Base64DecodeExt => base64::decode_ext(input, out),
+            Self::Base64Embedded => embedded::decode(input, out),
             Self::Base64Encode => base64::encode(input, out),
             Self::CmdLine => cmd_line::apply(input, out),
             Self::CompressWhitespace => whitespace::compress(input, out),

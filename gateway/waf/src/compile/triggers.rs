@@ -19,7 +19,8 @@ pub(super) fn triggers(transform: Transform) -> ByteSet {
         | T::ParityEven7bit
         | T::ParityOdd7bit
         | T::ParityZero7bit => ByteSet::ALL,
-        T::Lowercase => range(b'A', b'Z'),
+        // A run without a capital letter is not decoded.
+        T::Base64Embedded | T::Lowercase => range(b'A', b'Z'),
         T::Uppercase => range(b'a', b'z'),
         T::CmdLine => range(b'A', b'Z')
             .union(space())

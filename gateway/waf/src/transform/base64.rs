@@ -35,7 +35,8 @@ fn sextets(values: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     }
 }
 
-const fn value(byte: u8) -> Option<u8> {
+/// The six bits of a digit of the standard alphabet.
+pub(super) const fn value(byte: u8) -> Option<u8> {
     Some(match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
