@@ -4,8 +4,9 @@
 mod guard;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,6 +16,7 @@ use axum::{Json, Router, middleware};
 use policy::decision::RouteId;
 use policy::settings::Secret;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::events::rfc3339;
 use crate::metrics::Metrics;
@@ -35,35 +37,84 @@ pub(crate) struct Admin {
     pub(crate) tokens: Arc<[Secret]>,
 }
 
-/// Binds, and serves from a thread of its own until the process ends. Gives the address that was bound.
+/// How long the address may stay in use by a gateway that hands over.
+const TAKE_OVER: Duration = Duration::from_secs(60);
+
+/// An admin listener that serves.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    stop: Arc<Notify>,
+}
+
+impl Listening {
+    /// Gives the address free, for the gateway that takes over.
+    pub(crate) fn close(&self) {
+        self.stop.notify_one();
+    }
+}
+
+/// Binds, and serves from a thread of its own until the process ends. With `take_over` the address may still be in use
+/// by the gateway before this one: it is bound as soon as that lets go.
 ///
 /// # Errors
 /// When the address is taken, may not be used, or is not loopback although no token protects it.
-pub(crate) fn start(address: SocketAddr, admin: Admin) -> io::Result<SocketAddr> {
+pub(crate) fn start(address: SocketAddr, admin: Admin, take_over: bool) -> io::Result<Listening> {
     if !address.ip().is_loopback() && admin.tokens.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "not a loopback address, and no token is set (admin.token)",
         ));
     }
-    let listener = std::net::TcpListener::bind(address)?;
+    let bound = match TcpListener::bind(address) {
+        Err(why) if take_over && why.kind() == io::ErrorKind::AddrInUse => None,
+        bound => Some(bound?),
+    };
+    let local = bound
+        .as_ref()
+        .map_or(Ok(address), TcpListener::local_addr)?;
+    let stop = Arc::new(Notify::new());
+    let listening = Listening {
+        address: local,
+        stop: Arc::clone(&stop),
+    };
+    let work = move || {
+        let served = bound
+            .map_or_else(|| wait_for(address), Ok)
+            .and_then(|listener| serve(listener, admin, &stop));
+        if let Err(why) = served {
+            log::error!("admin listener {address}: {why}");
+        }
+    };
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(work)?;
+    Ok(listening)
+}
+
+fn wait_for(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(_) if begun.elapsed() < TAKE_OVER => std::thread::sleep(Duration::from_millis(50)),
+            bound => return bound,
+        }
+    }
+}
+
+fn serve(listener: TcpListener, admin: Admin, stop: &Notify) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let bound = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    std::thread::Builder::new()
-        .name("admin".to_owned())
-        .spawn(move || {
-            let served = runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                axum::serve(listener, router(admin)).await
-            });
-            if let Err(why) = served {
-                log::error!("admin listener ended: {why}");
-            }
-        })?;
-    Ok(bound)
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tokio::select! {
+            served = async { axum::serve(listener, router(admin)).await } => served,
+            () = stop.notified() => Ok(()),
+        }
+    })
 }
 
 fn router(admin: Admin) -> Router {
@@ -138,21 +189,43 @@ pub(crate) fn show_shared(
     metrics: &Metrics,
     shared: &Arc<Shared>,
 ) -> Result<(), prometheus::Error> {
-    use crate::metrics::Kind::Gauge;
+    use crate::metrics::Kind::{Counter, Gauge};
     let at = |read: fn(&Shared) -> u64| {
         let shared = Arc::clone(shared);
         move || read(&shared)
     };
+    let gauges: [(&str, &str, fn(&Shared) -> u64); 5] = [
+        (
+            "body_bytes_held",
+            "Bytes of request bodies held back now.",
+            Shared::held_bytes,
+        ),
+        (
+            "ready",
+            "Whether the gateway takes requests and is not draining.",
+            |shared| u64::from(shared.ready()),
+        ),
+        ("limiter_keys", "Keys that limits count now.", |shared| {
+            shared.memory().stats().keys as u64
+        }),
+        (
+            "leases",
+            "Keys that hold a place of a concurrency limit now.",
+            |shared| shared.memory().stats().leases as u64,
+        ),
+        (
+            "store_values",
+            "Bans, revocations and other values kept now.",
+            |shared| shared.memory().stats().values as u64,
+        ),
+    ];
+    for (name, help, read) in gauges {
+        metrics.watch(name, help, Gauge, at(read))?;
+    }
     metrics.watch(
-        "body_bytes_held",
-        "Bytes of request bodies held back now.",
-        Gauge,
-        at(Shared::held_bytes),
-    )?;
-    metrics.watch(
-        "ready",
-        "Whether the gateway takes requests and is not draining.",
-        Gauge,
-        at(|shared| u64::from(shared.ready())),
+        "limiter_keys_dropped_total",
+        "Keys that still counted and were dropped for want of room.",
+        Counter,
+        at(|shared| shared.memory().stats().dropped),
     )
 }

@@ -9,8 +9,11 @@ mod log;
 pub(crate) mod paint;
 mod request;
 mod run;
+mod schema;
 mod test;
 
+use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,6 +83,8 @@ enum Command {
     Test(test::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
     Coverage(coverage::Arguments),
+    /// Print the JSON Schema of policies.
+    Schema(schema::Arguments),
     /// Print a completion script for a shell.
     #[command(after_help = "\
 Examples:
@@ -104,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "palisade", &mut std::io::stdout());
@@ -132,6 +138,11 @@ impl PolicyArgument {
             Exit::Faults
         })
     }
+}
+
+/// Prints to standard output. Whoever closed it has seen enough: `println!` would panic.
+fn say(what: impl fmt::Display) {
+    let _ = write!(std::io::stdout().lock(), "{what}");
 }
 
 /// Loads a policy for a command that needs a good one; warnings are `check`'s business.

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policy::Loaded;
 use policy::settings::Settings;
@@ -25,6 +25,9 @@ const WAITING_LINES: usize = 16 << 10;
 
 /// How long the last lines may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// How long handing the sockets over may take.
+const HAND_OVER: Duration = Duration::from_secs(30);
 
 /// How to serve, beyond what the policy says.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ pub(crate) struct Gateway {
     watch: Arc<Watch>,
     reloader: Arc<Reloader>,
     folder: PathBuf,
-    admin: Option<SocketAddr>,
+    admin: Option<Arc<admin::Listening>>,
 }
 
 impl Gateway {
@@ -97,7 +100,7 @@ impl Gateway {
             folder,
             admin: None,
         };
-        gateway.admin = gateway.open_admin(&settings, options.admin)?;
+        gateway.admin = gateway.open_admin(&settings, options)?;
         reload::watch(Arc::clone(&gateway.reloader)).map_err(|why| why.to_string())?;
         Ok(gateway)
     }
@@ -107,9 +110,13 @@ impl Gateway {
         Arc::clone(&self.shared)
     }
 
-    fn open_admin(&self, settings: &Settings, at: AdminAt) -> Result<Option<SocketAddr>, String> {
+    fn open_admin(
+        &self,
+        settings: &Settings,
+        options: &Options,
+    ) -> Result<Option<Arc<admin::Listening>>, String> {
         let written = settings.admin.as_ref();
-        let address = match at {
+        let address = match options.admin {
             AdminAt::Policy => written.map(|admin| admin.address),
             AdminAt::Address(address) => Some(address),
             AdminAt::Off => None,
@@ -126,10 +133,9 @@ impl Gateway {
                 .unwrap_or_default()
                 .into(),
         };
-        let bound = admin::start(address, admin);
-        bound
-            .map(Some)
-            .map_err(|why| format!("admin listener {address}: {why}"))
+        let listening = admin::start(address, admin, options.upgrade);
+        let listening = listening.map_err(|why| format!("admin listener {address}: {why}"))?;
+        Ok(Some(Arc::new(listening)))
     }
 
     /// Serves until a signal ends it.
@@ -164,7 +170,8 @@ impl Gateway {
         let snapshot = self.shared.load();
         let listeners = snapshot.policy.settings().listeners.iter();
         let mut places: Vec<String> = listeners.map(|at| at.address.to_string()).collect();
-        places.extend(self.admin.map(|admin| format!("admin {admin}")));
+        let admin = self.admin.iter();
+        places.extend(admin.map(|admin| format!("admin {}", admin.address)));
         format!(
             "version {}, {}",
             env!("CARGO_PKG_VERSION"),
@@ -211,23 +218,51 @@ impl Gateway {
             (SignalKind::quit(), "SIGQUIT"),
         ] {
             let mut ending = signal(kind)?;
-            let (events, shared) = (Arc::clone(&self.watch.events), Arc::clone(&self.shared));
+            let end = Ending {
+                shared: Arc::clone(&self.shared),
+                watch: Arc::clone(&self.watch),
+                admin: self.admin.clone(),
+                word,
+            };
             tokio::spawn(async move {
-                if ending.recv().await.is_some() {
-                    log::info!(
-                        "{word}: no more connections, {} to end",
-                        shared.connections()
-                    );
-                    events.emit(&Event {
-                        time: unix_ms(),
-                        kind: Kind::Stopping,
-                        detail: word,
-                        ..Event::default()
-                    });
+                while ending.recv().await.is_some() {
+                    end.heard().await;
                 }
             });
         }
         Ok(())
+    }
+}
+
+/// What is written down when a signal asks for the end.
+struct Ending {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    admin: Option<Arc<admin::Listening>>,
+    word: &'static str,
+}
+
+impl Ending {
+    /// A hand-over may fail, and then nothing ends: what counts is that no more connections are taken.
+    async fn heard(&self) {
+        let begun = Instant::now();
+        while self.shared.ready() {
+            if begun.elapsed() > HAND_OVER {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let open = self.shared.connections();
+        log::info!("{}: no more connections, {open} to end", self.word);
+        self.watch.events.emit(&Event {
+            time: unix_ms(),
+            kind: Kind::Stopping,
+            detail: self.word,
+            ..Event::default()
+        });
+        if self.word == "SIGQUIT" {
+            self.admin.iter().for_each(|admin| admin.close());
+        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! `palisade check`: every fault of a policy at once.
 
-use std::io::Write;
-
 use serde_json::json;
 
 use super::paint::{Paint, Tone};
-use super::{Exit, PolicyArgument, faults};
+use super::{Exit, PolicyArgument, faults, say};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -51,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     if arguments.json {
         let value =
             json!({ "ok": good, "hash": hash, "routes": routes, "faults": faults::json(found) });
-        println!("{value:#}");
+        say(format_args!("{value:#}\n"));
     } else {
         let paint = Paint::stderr();
         eprint!("{}", faults::text(found, paint));
@@ -61,11 +59,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         if loaded.is_ok() {
             let paint = Paint::stdout();
             let fine = paint.tone(Tone::Good, "ok");
-            let _ = writeln!(
-                std::io::stdout(),
-                "{}: {fine}, {routes} routes, hash {hash}",
-                file.path().display()
-            );
+            let path = file.path();
+            say(format_args!(
+                "{}: {fine}, {routes} routes, hash {hash}\n",
+                path.display()
+            ));
         }
     }
     if good { Exit::Ok } else { Exit::Faults }

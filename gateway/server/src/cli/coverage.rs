@@ -4,7 +4,7 @@ use policy::{Asked, Covered};
 use serde_json::json;
 
 use super::paint::{Paint, Tone};
-use super::{Exit, PolicyArgument, load};
+use super::{Exit, PolicyArgument, load, say};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     let routes = policy.coverage();
     if arguments.json {
-        println!("{:#}", json!({ "hash": policy.hash(), "routes": routes }));
+        say(format_args!(
+            "{:#}\n",
+            json!({ "hash": policy.hash(), "routes": routes })
+        ));
     } else {
-        print!("{}", text(&routes, Paint::stdout()));
+        say(text(&routes, Paint::stdout()));
     }
     Exit::Ok
 }

@@ -8,7 +8,7 @@ use policy::run::{Mode, Watch};
 use serde_json::{Map, Value, json};
 
 use super::paint::{Paint, Tone};
-use super::{Exit, PolicyArgument, load, request};
+use super::{Exit, PolicyArgument, load, request, say};
 use crate::events::unix_ms;
 
 /// What it takes.
@@ -60,14 +60,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         asked: &asked.0,
     };
     if arguments.json {
-        println!("{:#}", told.json());
+        say(format_args!("{:#}\n", told.json()));
     } else {
         let first = format!("{} {} from {}", sent.method, sent.target, sent.peer);
         let shown: String = first
             .chars()
             .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
             .collect();
-        print!("{shown}\n{}", told.text(Paint::stdout()));
+        say(format_args!("{shown}\n{}", told.text(Paint::stdout())));
     }
     Exit::Ok
 }

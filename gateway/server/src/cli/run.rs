@@ -1,7 +1,10 @@
 //! `palisade run`: puts the parts together and serves until it is told to end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::paint::Paint;
 use super::{Exit, PolicyArgument, faults};
@@ -24,7 +27,7 @@ Examples:
   palisade run policy.yaml
   palisade run /etc/palisade --events /var/log/palisade/events.jsonl
   palisade run policy.yaml --admin 127.0.0.1:9901 --threads 4
-  palisade run policy.yaml --upgrade & kill -QUIT $OLD_PID      replace a running gateway
+  palisade run policy.yaml --upgrade & kill -QUIT $OLD      replace a running gateway
 
 Exit codes: 0 ended as asked, 1 the policy has faults, 2 usage, 3 cannot start.")]
 pub(super) struct Arguments {
@@ -46,7 +49,8 @@ pub(super) struct Arguments {
     /// Take the listening sockets of the gateway that runs now, instead of binding.
     #[arg(long)]
     upgrade: bool,
-    /// Private folder through which sockets are handed over. Default: $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/palisade.
+    /// Private folder (0700) through which sockets are handed over. Default: one for this policy below
+    /// $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR or the temporary folder.
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     upgrade_folder: Option<PathBuf>,
 }
@@ -113,16 +117,31 @@ impl Arguments {
             },
             admin: self.admin.unwrap_or(AdminAt::Policy),
             upgrade: self.upgrade,
-            upgrade_folder: self.upgrade_folder.or_else(runtime_folder),
+            upgrade_folder: self
+                .upgrade_folder
+                .or_else(|| meeting_folder(&self.policy.policy)),
         }
     }
 }
 
-/// Folders that only this user can enter; /tmp is not one.
-fn runtime_folder() -> Option<PathBuf> {
-    let own = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    own.or_else(|| {
-        let shared = std::env::var_os("XDG_RUNTIME_DIR")?;
-        Some(PathBuf::from(shared).join("palisade"))
+/// A folder that only this user can enter, the same for every process that serves this policy. The traffic side makes
+/// it and refuses one that somebody else made.
+fn meeting_folder(policy: &Path) -> Option<PathBuf> {
+    let mut hasher = Sha256::new();
+    hasher.update(policy.canonicalize().ok()?.as_os_str().as_encoded_bytes());
+    let digest = hasher.finalize();
+    let name: String = digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let own = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
+    let own = own.iter().find_map(std::env::var_os).map(PathBuf::from);
+    Some(match own {
+        Some(folder) => folder.join(format!("palisade-{name}")),
+        None => {
+            let user = std::fs::metadata("/proc/self").ok()?.uid();
+            std::env::temp_dir().join(format!("palisade-{user}-{name}"))
+        }
     })
 }

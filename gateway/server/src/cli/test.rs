@@ -4,7 +4,7 @@ use policy::cases;
 use serde_json::{Value, json};
 
 use super::paint::{Paint, Tone};
-use super::{Exit, PolicyArgument, load};
+use super::{Exit, PolicyArgument, load, say};
 use crate::events::unix_ms;
 
 /// What it takes.
@@ -51,9 +51,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             .iter()
             .map(|report| json!({ "name": report.name, "ok": report.differences.is_empty(), "differences": report.differences }))
             .collect();
-        println!("{:#}", json!({ "ok": failed == 0, "tests": tests }));
+        say(format_args!(
+            "{:#}\n",
+            json!({ "ok": failed == 0, "tests": tests })
+        ));
     } else {
-        print!("{}", text(&reports, failed, Paint::stdout()));
+        say(text(&reports, failed, Paint::stdout()));
     }
     if failed == 0 { Exit::Ok } else { Exit::Faults }
 }

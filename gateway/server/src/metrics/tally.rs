@@ -184,6 +184,11 @@ impl Collector for Families {
                 would.push(metric(id_labels(key, &names), count));
             }
         }
+        // A family without samples would not be shown, and rules that name it would be in doubt.
+        if would.is_empty() {
+            let none = ["route", "check", "reason"].map(|name| label(name, ""));
+            would.push(metric(none.into(), 0));
+        }
         let lost = vec![metric(Vec::new(), self.tally.lost.load(Ordering::Relaxed))];
         [
             (&self.requests, requests),
