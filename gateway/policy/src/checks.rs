@@ -177,6 +177,8 @@ checks! {
     ResponseHeaders = response_headers, "response_headers";
     /// Foreign pages that may read answers.
     Cors = cors, "cors";
+    /// Rules against attacks.
+    Waf = waf, "waf";
 }
 
 #[cfg(test)]
