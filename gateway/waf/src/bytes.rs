@@ -39,6 +39,11 @@ impl ByteSet {
         Self([a | e, b | f, c | g, d | h])
     }
 
+    pub(crate) const fn complement(self) -> Self {
+        let [a, b, c, d] = self.0;
+        Self([!a, !b, !c, !d])
+    }
+
     pub(crate) const fn intersects(self, other: Self) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
         (a & e) | (b & f) | (c & g) | (d & h) != 0

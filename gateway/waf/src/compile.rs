@@ -3,6 +3,7 @@
 
 pub(crate) mod literals;
 pub(crate) mod plan;
+mod reads;
 pub(crate) mod requirement;
 mod triggers;
 
@@ -14,6 +15,7 @@ use requirement::Requirement;
 
 use crate::{
     rule::{Link, Phase, Rule},
+    text::Names,
     variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
 };
 
@@ -25,7 +27,10 @@ pub(crate) struct Program {
     pub(crate) plans: Vec<Plan>,
     pub(crate) literals: Literals,
     /// By phase, then by variable.
-    pub(crate) phases: [Vec<Reading>; 4],
+    pub(crate) phases: [Vec<Reading>; 5],
+    /// By phase: rules whose values cannot be scanned ahead, in order.
+    pub(crate) direct: [Vec<u32>; 5],
+    pub(crate) names: Names,
     /// What any rule reads; the rest is not even collected.
     pub(crate) reads: Variables,
 }
@@ -56,28 +61,27 @@ impl Reading {
 }
 
 impl Program {
-    pub(crate) fn new(rules: Vec<Rule>) -> Result<Self, String> {
+    pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
         let mut planner = Planner::default();
-        let mut wishes: [Vec<Wish>; 4] = Default::default();
-        for (number, rule) in rules.iter().enumerate() {
+        let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
+        let mut direct: [Vec<u32>; 5] = Default::default();
+        for (rule, number) in rules.iter().zip(0_u32..) {
             let Some(link) = rule.links.first() else {
                 continue;
             };
-            let probes = planner.probes(u32::try_from(number).unwrap_or(u32::MAX), link);
-            for target in &link.targets {
-                note(&mut wishes, rule.phase, target, &probes);
+            if link.is_scannable() {
+                let probes = planner.probes(number, link);
+                for target in &link.targets {
+                    note(&mut wishes, rule.phase, target, &probes);
+                }
+            } else if let Some(list) =
+                direct.get_mut(rule.phase.unwrap_or(Phase::RequestHeaders) as usize)
+            {
+                list.push(number);
             }
         }
         let phases = wishes.map(|wishes| planner.readings(&wishes));
-        let reads = phases.iter().fold(Variables::NONE, |all, readings| {
-            let read = Variable::ALL
-                .iter()
-                .zip(readings)
-                .filter(|(_, reading)| !reading.is_empty());
-            read.fold(all, |all, (&variable, _)| {
-                all.union(Variables::of(&[variable]))
-            })
-        });
+        let reads = reads::of(&rules);
         let count = planner.literals.count();
         let plans = planner
             .plans
@@ -91,6 +95,8 @@ impl Program {
             plans,
             literals,
             phases,
+            direct,
+            names,
             reads,
         })
     }
@@ -109,7 +115,7 @@ struct Wish<'r> {
 }
 
 fn note<'r>(
-    wishes: &mut [Vec<Wish<'r>>; 4],
+    wishes: &mut [Vec<Wish<'r>>; 5],
     phase: Option<Phase>,
     target: &'r Target,
     probes: &[u32],
@@ -157,21 +163,25 @@ impl Planner {
                 test.operator.requirement()
             }
         };
-        let probe = |test, requirement| Probe {
-            rule,
-            test,
-            pipeline: link.pipeline.clone(),
-            requirement,
-        };
         let first = self.probes.len();
-        if link.all {
-            let all = link.tests.iter().map(requirement).reduce(Requirement::and);
-            self.probes
-                .push(probe(None, all.unwrap_or_else(Requirement::none)));
-        } else {
-            let each = link.tests.iter().zip(0u16..);
-            self.probes
-                .extend(each.map(|(test, at)| probe(Some(at), requirement(test))));
+        let from = if link.multi { 0 } else { link.pipeline.len() };
+        for length in from..=link.pipeline.len() {
+            let pipeline = link.pipeline.get(..length).unwrap_or_default();
+            let probe = |test, requirement| Probe {
+                rule,
+                test,
+                pipeline: pipeline.to_vec(),
+                requirement,
+            };
+            if link.all {
+                let all = link.tests.iter().map(requirement).reduce(Requirement::and);
+                self.probes
+                    .push(probe(None, all.unwrap_or_else(Requirement::none)));
+            } else {
+                let each = link.tests.iter().zip(0u16..);
+                self.probes
+                    .extend(each.map(|(test, at)| probe(Some(at), requirement(test))));
+            }
         }
         (first..self.probes.len())
             .filter_map(|number| u32::try_from(number).ok())

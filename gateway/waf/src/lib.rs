@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`native`] | our YAML rules, already read, → rules |
+//! | [`seclang`] | SecLang (the OWASP Core Rule Set) → the same rules |
 //! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
 //! | [`transform`] | what a value goes through before it is looked at |
 //! | [`body`], [`pairs`] | bodies, query strings and cookies as bounded pairs |
@@ -52,6 +53,8 @@ mod request;
 mod rule;
 mod ruleset;
 mod run;
+pub mod seclang;
+mod text;
 mod transaction;
 pub mod transform;
 mod variable;
@@ -61,6 +64,6 @@ pub use fault::Fault;
 pub use limits::Limits;
 pub use request::{Headers, Request};
 pub use rule::Severity;
-pub use ruleset::{Exclusion, Needs, Options, Ruleset, Tuning};
+pub use ruleset::{Exclusion, Needs, Options, Ruleset, Source, Tuning};
 pub use transaction::{Scratch, Transaction};
 pub use verdict::{Match, Refusal, Step, Verdict};

@@ -9,7 +9,7 @@ pub use spec::{Action, File, Injection, Source, Spec, Test};
 
 use crate::{
     fault::Fault,
-    operator::{Operator, Pattern, Phrases, network, pattern},
+    operator::{Comparison, Operator, Pattern, Phrases, Relation, network, pattern},
     rule::{self, Effect, Link, Origin, Rule},
     transform::Transform,
     variable::{DYNAMIC, NATIVE, Selector, Target},
@@ -66,6 +66,9 @@ pub(crate) fn target(text: &str) -> Result<Target, String> {
     Ok(Target {
         variables: variables.without(DYNAMIC),
         selector,
+        count: false,
+        label: "",
+        slot: None,
     })
 }
 
@@ -100,11 +103,13 @@ impl Reader<'_> {
             phase: None,
             origin: self.origin.clone(),
             msg: spec.msg.as_str().into(),
+            message: None,
             severity: Some(spec.severity),
             tags: spec.tags.iter().map(|tag| tag.as_str().into()).collect(),
             effect,
             log: true,
             links: vec![link],
+            skip_to: None,
         })
     }
 
@@ -156,6 +161,9 @@ impl Reader<'_> {
             pipeline,
             tests,
             all,
+            multi: false,
+            capture: false,
+            actions: Vec::new(),
         }
     }
 
@@ -202,10 +210,10 @@ impl Reader<'_> {
                 .map_err(|error| error.to_string()),
             Test::Libinjection(Injection::Sqli) => Ok(Operator::Sqli),
             Test::Libinjection(Injection::Xss) => Ok(Operator::Xss),
-            Test::Equals(text) => Ok(Operator::Equals(bytes(text))),
-            Test::Contains(text) => some(text).map(Operator::Contains),
-            Test::StartsWith(text) => some(text).map(Operator::StartsWith),
-            Test::EndsWith(text) => some(text).map(Operator::EndsWith),
+            Test::Equals(text) => Ok(compare(Relation::Equals, text)),
+            Test::Contains(text) => some(Relation::Contains, text),
+            Test::StartsWith(text) => some(Relation::StartsWith, text),
+            Test::EndsWith(text) => some(Relation::EndsWith, text),
             Test::LongerThan(length) => Ok(Operator::LongerThan(*length)),
             Test::IpIn(networks) => networks
                 .iter()
@@ -229,15 +237,15 @@ impl Reader<'_> {
     }
 }
 
-fn bytes(text: &str) -> Box<[u8]> {
-    text.as_bytes().into()
+fn compare(relation: Relation, text: &str) -> Operator {
+    Operator::Compare(Comparison::fixed(relation, text))
 }
 
-fn some(text: &str) -> Result<Box<[u8]>, String> {
+fn some(relation: Relation, text: &str) -> Result<Operator, String> {
     if text.is_empty() {
         Err("an empty text is in every value".to_owned())
     } else {
-        Ok(bytes(text))
+        Ok(compare(relation, text))
     }
 }
 
@@ -256,6 +264,7 @@ mod tests {
             V::FilesCombinedSize,
             V::BodyProcessor,
             V::BodyError,
+            V::MultipartStrictError,
             V::ResponseProtocol,
             V::UniqueId,
         ];

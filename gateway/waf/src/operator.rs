@@ -1,47 +1,64 @@
 //! What a value is put to. One closed enum; each operator says what a value must hold before it could match, and
 //! never looks at more than the value.
 
+pub(crate) mod compare;
 mod injection;
 pub(crate) mod network;
 pub(crate) mod pattern;
 mod phrases;
+pub(crate) mod validate;
 
 use std::net::IpAddr;
 
+pub(crate) use compare::{Comparison, Relation};
 use ipnet::IpNet;
 pub(crate) use pattern::Pattern;
 pub(crate) use phrases::Phrases;
 
-use crate::{bytes::ByteSet, compile::requirement::Requirement};
+use crate::{bytes::ByteSet, compile::requirement::Requirement, text::Text};
 
 /// A compiled operator with its argument.
 #[derive(Debug)]
 pub(crate) enum Operator {
     Pattern(Box<Pattern>),
     Phrases(Box<Phrases>),
-    Equals(Box<[u8]>),
-    Contains(Box<[u8]>),
-    StartsWith(Box<[u8]>),
-    EndsWith(Box<[u8]>),
+    Compare(Comparison),
     LongerThan(usize),
     IpIn(Vec<IpNet>),
     Sqli,
     Xss,
+    /// A byte outside these.
+    BytesOutside(ByteSet),
+    BadUrlEncoding,
+    BadUtf8,
+    Always,
+    Never,
 }
 
 impl Operator {
-    pub(crate) fn matches(&self, value: &[u8]) -> bool {
+    /// `operand` is the operator's text, expanded; empty for operators without one.
+    pub(crate) fn matches(&self, value: &[u8], operand: &[u8]) -> bool {
         match self {
             Self::Pattern(pattern) => pattern.is_match(value),
             Self::Phrases(phrases) => phrases.is_match(value),
-            Self::Equals(own) => value == &**own,
-            Self::Contains(own) => memchr::memmem::find(value, own).is_some(),
-            Self::StartsWith(own) => value.starts_with(own),
-            Self::EndsWith(own) => value.ends_with(own),
+            Self::Compare(comparison) => comparison.holds(value, operand),
             Self::LongerThan(length) => value.len() > *length,
             Self::IpIn(networks) => network::contains(networks, value),
             Self::Sqli => injection::is_sqli(value),
             Self::Xss => injection::is_xss(value),
+            Self::BytesOutside(allowed) => validate::outside(*allowed, value),
+            Self::BadUrlEncoding => validate::bad_url_encoding(value),
+            Self::BadUtf8 => validate::bad_utf8(value),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+
+    /// The text that must be expanded before the operator is asked.
+    pub(crate) const fn operand(&self) -> Option<&Text> {
+        match self {
+            Self::Compare(comparison) => Some(&comparison.operand),
+            _ => None,
         }
     }
 
@@ -50,17 +67,21 @@ impl Operator {
         match self {
             Self::Pattern(pattern) => pattern.requirement(),
             Self::Phrases(phrases) => phrases.requirement(),
-            Self::Equals(own)
-            | Self::Contains(own)
-            | Self::StartsWith(own)
-            | Self::EndsWith(own) => Requirement::any_of([&**own]),
+            Self::Compare(comparison) => comparison.requirement(),
             Self::LongerThan(length) => Requirement {
                 min_len: length.saturating_add(1),
                 ..Requirement::none()
             },
-            Self::IpIn(_) => Requirement::none(),
             Self::Sqli => injection::sqli_requirement(),
             Self::Xss => injection::xss_requirement(),
+            Self::BytesOutside(allowed) => Requirement::only(allowed.complement()),
+            Self::BadUrlEncoding => Requirement::only(ByteSet::of(b"%")),
+            Self::BadUtf8 => {
+                let mut high = ByteSet::EMPTY;
+                high.insert_range(0x80, 0xFF);
+                Requirement::only(high)
+            }
+            Self::IpIn(_) | Self::Always | Self::Never => Requirement::none(),
         }
     }
 

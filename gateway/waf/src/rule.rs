@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::{fault::Fault, operator::Operator, transform::Transform, variable::Target};
+use crate::{
+    body,
+    fault::Fault,
+    operator::Operator,
+    text::Text,
+    transform::Transform,
+    variable::{DYNAMIC, Target},
+};
 
 /// When a rule is asked. The numbers are SecLang's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -11,6 +18,7 @@ pub(crate) enum Phase {
     RequestBody = 1,
     ResponseHeaders = 2,
     ResponseBody = 3,
+    Logging = 4,
 }
 
 /// How bad a match is. The number is its default score.
@@ -59,6 +67,8 @@ pub(crate) struct Rule {
     pub(crate) phase: Option<Phase>,
     pub(crate) origin: Origin,
     pub(crate) msg: Arc<str>,
+    /// The same when it holds macros.
+    pub(crate) message: Option<Text>,
     pub(crate) severity: Option<Severity>,
     pub(crate) tags: Arc<[Arc<str>]>,
     pub(crate) effect: Effect,
@@ -66,6 +76,8 @@ pub(crate) struct Rule {
     pub(crate) log: bool,
     /// Never empty: front ends refuse a rule without a condition.
     pub(crate) links: Vec<Link>,
+    /// A match goes on with the rule at this place.
+    pub(crate) skip_to: Option<u32>,
 }
 
 /// Where a rule was written.
@@ -87,6 +99,8 @@ pub(crate) enum Effect {
     Deny,
     /// Ends the evaluation: the request passes.
     Allow,
+    /// Ends this phase.
+    AllowPhase,
 }
 
 /// One condition: some values, made plain by a pipeline, put to tests.
@@ -98,6 +112,62 @@ pub(crate) struct Link {
     pub(crate) tests: Vec<Test>,
     /// All tests must hold for the same value; otherwise one is enough. SecLang has exactly one test.
     pub(crate) all: bool,
+    /// Every intermediate result of the pipeline is tested.
+    pub(crate) multi: bool,
+    /// A match leaves what it matched in `TX.0` to `TX.9`.
+    pub(crate) capture: bool,
+    /// Done for every value that matches, even when a later link does not.
+    pub(crate) actions: Vec<Action>,
+}
+
+/// What a match changes for the rest of the transaction.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Set(Name, Change),
+    /// Rules that are no longer asked.
+    Remove(Which),
+    /// Values that some rules no longer look at.
+    RemoveTarget(Which, Target),
+    /// How the body is to be read.
+    BodyProcessor(Option<body::Kind>),
+}
+
+/// Whose value changes.
+#[derive(Debug)]
+pub(crate) enum Name {
+    Slot(u16),
+    /// Put together from macros when the rule matches.
+    Made(Text),
+}
+
+/// How it changes.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Assign(Text),
+    Add(Text),
+    Subtract(Text),
+    Unset,
+}
+
+/// Rules named by `ctl`.
+#[derive(Debug)]
+pub(crate) enum Which {
+    /// Inclusive ranges.
+    Ids(Vec<(u32, u32)>),
+    Tag(Box<str>),
+    Msg(Box<str>),
+}
+
+impl Which {
+    pub(crate) fn takes(&self, rule: &Rule) -> bool {
+        match self {
+            Self::Ids(ranges) => ranges
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&rule.id)),
+            Self::Tag(tag) => rule.tags.iter().any(|own| **own == **tag),
+            Self::Msg(msg) => *rule.msg == **msg,
+        }
+    }
 }
 
 /// One operator and whether its answer is turned round.
@@ -108,8 +178,25 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    pub(crate) fn holds(&self, value: &[u8]) -> bool {
-        self.operator.matches(value) != self.negated
+    /// `operand` is the operator's text, expanded.
+    pub(crate) fn holds(&self, value: &[u8], operand: &[u8]) -> bool {
+        self.operator.matches(value, operand) != self.negated
+    }
+
+    /// The operand when it holds no macro.
+    pub(crate) fn fixed(&self) -> Option<&[u8]> {
+        self.operator.operand().map_or(Some(&[]), Text::as_fixed)
+    }
+}
+
+impl Link {
+    /// Whether the values can be scanned ahead, whatever other rules do meanwhile.
+    pub(crate) fn is_scannable(&self) -> bool {
+        let seen = |target: &Target| !target.count && !target.variables.intersects(DYNAMIC);
+        let plain = |test: &Test| {
+            !test.negated && test.fixed().is_some() && !matches!(test.operator, Operator::Always)
+        };
+        !self.targets.is_empty() && self.targets.iter().all(seen) && self.tests.iter().all(plain)
     }
 }
 

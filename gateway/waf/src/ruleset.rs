@@ -9,6 +9,7 @@ use crate::{
     limits::Limits,
     native,
     rule::Rule,
+    seclang::{self, Engine, Files, Loader},
     transaction::{Scratch, Transaction},
     variable::{FROM_BODY, FROM_RESPONSE, Target, Variable},
 };
@@ -17,6 +18,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Ruleset {
     pub(crate) program: Program,
+    engine: Engine,
+}
+
+/// One source of rules.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// Our own rules.
+    Native(native::Source<'a>),
+    /// SecLang.
+    SecLang(seclang::Source<'a>),
 }
 
 /// Which parts of an exchange any rule reads. What is not needed need not be held or even read.
@@ -31,16 +42,30 @@ pub struct Needs {
 }
 
 impl Ruleset {
-    /// Compiles sources in order. Rule ids are unique over all of them.
+    /// Compiles files of our own rules, in order. Rule ids are unique over all of them.
     ///
     /// # Errors
     /// Every fault in every source.
     pub fn compile(sources: &[native::Source<'_>]) -> Result<Self, Vec<Fault>> {
+        let sources: Vec<Source<'_>> = sources.iter().copied().map(Source::Native).collect();
+        Self::load(&sources, &seclang::NoFiles)
+    }
+
+    /// Compiles sources of both kinds, in order.
+    ///
+    /// # Errors
+    /// Every fault in every source.
+    pub fn load(sources: &[Source<'_>], files: &dyn Files) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut rules = Vec::new();
+        let mut loader = Loader::new(files);
         for source in sources {
-            native::read(source, &mut rules, &mut faults);
+            match source {
+                Source::Native(source) => native::read(source, &mut rules, &mut faults),
+                Source::SecLang(source) => loader.read(source, &mut rules, &mut faults),
+            }
         }
+        loader.finish(&mut rules, &mut faults);
         refuse_duplicates(&rules, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -55,8 +80,15 @@ impl Ruleset {
             }]
         };
         Ok(Self {
-            program: Program::new(rules).map_err(whole)?,
+            program: Program::new(rules, loader.names).map_err(whole)?,
+            engine: loader.engine,
         })
+    }
+
+    /// What SecRuleEngine says; [`Engine::On`] without SecLang. To heed it is the caller's business.
+    #[must_use]
+    pub const fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// What any rule reads.

@@ -3,3 +3,5 @@
 mod body;
 pub(crate) mod collect;
 pub(crate) mod scan;
+pub(crate) mod state;
+pub(crate) mod walk;

@@ -8,11 +8,13 @@ use crate::{
     compile::Program,
     limits::Budget,
     request::{Headers, Request},
-    rule::{Effect, Phase},
+    rule::{Effect, Phase, Rule},
     ruleset::{Ruleset, Tuning},
     run::{
         collect::{Into, Value, Values},
-        scan::{Audience, Hit, Scanner},
+        scan::{Audience, Found, Hit, Scanner},
+        state::State,
+        walk::{Buffers, Judge, Report, Walk},
     },
     variable::Variable,
     verdict::{Match, Refusal, Step, Verdict},
@@ -20,6 +22,11 @@ use crate::{
 
 /// Bytes of a matched value that are kept for the report.
 const REPORTED_BYTES: usize = 200;
+
+/// Of a value whose content later links, captures or macros may read.
+const KEPT_BYTES: usize = 16 << 10;
+/// Of all such values together: a client chooses how many match.
+const MOST_KEPT_BYTES: usize = 4 << 20;
 
 /// Buffers of one request. After a few requests nothing in here grows any more.
 #[derive(Default)]
@@ -30,6 +37,8 @@ pub struct Scratch {
     fired: Vec<bool>,
     found: Vec<Found>,
     contents: Vec<u8>,
+    state: State,
+    buffers: Buffers,
 }
 
 /// One request's evaluation.
@@ -38,23 +47,13 @@ pub struct Transaction<'r> {
     tuning: &'r Tuning,
     scratch: Scratch,
     budget: Budget,
-    score: u32,
-    matches: Vec<Match>,
-    outcome: Option<Step>,
-}
-
-/// A match that no exclusion covers.
-#[derive(Clone, Copy)]
-struct Found {
-    rule: u32,
-    value: usize,
-    from: usize,
-    to: usize,
+    outcome: Outcome,
 }
 
 impl<'r> Transaction<'r> {
     pub(crate) fn new(ruleset: &'r Ruleset, tuning: &'r Tuning, mut scratch: Scratch) -> Self {
         scratch.values.reset();
+        scratch.state.reset(&ruleset.program);
         scratch.fired.clear();
         scratch.fired.resize(ruleset.program.rules.len(), false);
         Self {
@@ -62,9 +61,12 @@ impl<'r> Transaction<'r> {
             tuning,
             scratch,
             budget: Budget::new(tuning.limits.work),
-            score: 0,
-            matches: Vec::new(),
-            outcome: None,
+            outcome: Outcome {
+                score: 0,
+                matches: Vec::new(),
+                most: tuning.limits.matches,
+                step: None,
+            },
         }
     }
 
@@ -83,7 +85,8 @@ impl<'r> Transaction<'r> {
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        into.body(&mut self.scratch.body, content_type, bytes);
+        let processor = self.scratch.state.processor.flatten();
+        into.body(&mut self.scratch.body, processor, content_type, bytes);
         self.phase(Phase::RequestBody)
     }
 
@@ -110,15 +113,16 @@ impl<'r> Transaction<'r> {
     /// The verdict, and the scratch for the next request.
     #[must_use]
     pub fn finish(mut self) -> (Verdict, Scratch) {
+        self.phase(Phase::Logging);
         let refusal = self.refusal();
-        let allowed = self.outcome == Some(Step::Allow);
+        let allowed = self.outcome.step == Some(Step::Allow);
         let unjudged = refusal.is_some() && self.tuning.refuse_unjudged;
         let block = !allowed && (self.step() == Step::Block || unjudged);
         self.scratch.scanner.shrink();
         let verdict = Verdict {
             block,
-            score: self.score,
-            matches: self.matches,
+            score: self.outcome.score,
+            matches: self.outcome.matches,
             refusal,
         };
         (verdict, self.scratch)
@@ -126,9 +130,9 @@ impl<'r> Transaction<'r> {
 
     /// What is known now.
     fn step(&self) -> Step {
-        match self.outcome {
+        match self.outcome.step {
             Some(step) => step,
-            None if self.score >= self.tuning.threshold => Step::Block,
+            None if self.outcome.score >= self.tuning.threshold => Step::Block,
             None if self.tuning.refuse_unjudged && self.refusal().is_some() => Step::Block,
             None => Step::Continue,
         }
@@ -140,9 +144,9 @@ impl<'r> Transaction<'r> {
     }
 
     fn phase(&mut self, phase: Phase) -> Step {
-        if self.outcome != Some(Step::Allow) {
+        if self.outcome.step != Some(Step::Allow) {
             self.scan(phase);
-            self.conclude();
+            self.conclude(phase);
         }
         self.step()
     }
@@ -154,11 +158,11 @@ impl<'r> Transaction<'r> {
         };
         let Scratch {
             values,
-            body: _,
             scanner,
             fired,
             found,
             contents,
+            ..
         } = &mut self.scratch;
         for (number, value) in values.list().iter().enumerate() {
             let Some(reading) = readings.get(value.variable as usize) else {
@@ -201,66 +205,83 @@ impl<'r> Transaction<'r> {
         }
     }
 
-    /// Acts on what the scan found, in the order of the rules.
-    fn conclude(&mut self) {
+    /// Acts on what the scan found and on what cannot be scanned, in the order of the rules.
+    fn conclude(&mut self, phase: Phase) {
         let mut found = std::mem::take(&mut self.scratch.found);
         found.sort_unstable_by_key(|found| (found.rule, found.value));
-        for match_ in found.drain(..) {
-            if self.outcome == Some(Step::Allow) {
-                break;
-            }
-            self.act(match_);
-        }
+        let Scratch {
+            values,
+            state,
+            buffers,
+            contents,
+            ..
+        } = &mut self.scratch;
+        let mut walk = Walk {
+            program: &self.ruleset.program,
+            tuning: self.tuning,
+            values,
+            state,
+            buffers,
+            budget: &mut self.budget,
+        };
+        walk.run(phase, &found, contents, &mut self.outcome);
+        found.clear();
         self.scratch.found = found;
         self.scratch.contents.clear();
     }
+}
 
-    fn act(&mut self, found: Found) {
-        let Some(rule) = self.ruleset.program.rules.get(found.rule as usize) else {
-            return;
-        };
-        let added = match rule.effect {
-            Effect::Score(score) => score,
-            Effect::Pass => 0,
-            Effect::Deny => {
-                self.outcome = Some(Step::Block);
-                0
-            }
+/// What the matches so far come to.
+struct Outcome {
+    score: u32,
+    matches: Vec<Match>,
+    most: usize,
+    step: Option<Step>,
+}
+
+impl Judge for Outcome {
+    fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool {
+        let rule = report.rule;
+        let mut added = 0;
+        let mut go_on = true;
+        match rule.effect {
+            Effect::Score(score) => added = score,
+            Effect::Pass => {}
+            Effect::Deny => self.step = Some(Step::Block),
+            Effect::AllowPhase => go_on = false,
             Effect::Allow => {
-                self.outcome = Some(Step::Allow);
-                0
+                self.step = Some(Step::Allow);
+                go_on = false;
             }
-        };
+        }
         self.score = self.score.saturating_add(added);
-        if rule.log && self.matches.len() < self.tuning.limits.matches {
-            let value = self
-                .scratch
-                .contents
-                .get(found.from..found.to)
-                .unwrap_or_default();
+        if rule.log && self.matches.len() < self.most {
+            let content = report
+                .content
+                .get(..REPORTED_BYTES)
+                .unwrap_or(report.content);
             self.matches.push(Match {
                 id: rule.id,
-                msg: Arc::clone(&rule.msg),
+                msg: message(rule, state, values),
                 severity: rule.severity,
                 tags: Arc::clone(&rule.tags),
                 score: added,
-                target: self.target(found.value),
-                value: String::from_utf8_lossy(value).into_owned(),
+                target: report.target,
+                value: String::from_utf8_lossy(content).into_owned(),
             });
         }
+        go_on
     }
+}
 
-    fn target(&self, value: usize) -> String {
-        let values = &self.scratch.values;
-        let Some(value) = values.list().get(value) else {
-            return String::new();
-        };
-        let prefix = value.variable.report();
-        match values.bytes(value.name) {
-            [] => prefix.to_owned(),
-            name => format!("{prefix}:{}", String::from_utf8_lossy(name)),
-        }
-    }
+fn message(rule: &Rule, state: &State, values: &Values) -> Arc<str> {
+    let Some(text) = &rule.message else {
+        return Arc::clone(&rule.msg);
+    };
+    let mut expanded = Vec::new();
+    state.expand(values, text, &mut expanded);
+    expanded.truncate(4 * REPORTED_BYTES);
+    String::from_utf8_lossy(&expanded).into()
 }
 
 /// Takes down matches of one value.
@@ -282,11 +303,8 @@ impl Audience for Finder<'_> {
 
     fn take(&mut self, hit: Hit<'_>) {
         let number = hit.probe.rule;
-        let link = self
-            .program
-            .rules
-            .get(number as usize)
-            .and_then(|rule| rule.links.first());
+        let rule = self.program.rules.get(number as usize);
+        let link = rule.and_then(|rule| rule.links.first());
         let excluded = link.is_none_or(|link| {
             link.except
                 .iter()
@@ -295,12 +313,15 @@ impl Audience for Finder<'_> {
         if excluded {
             return;
         }
-        if let Some(fired) = self.fired.get_mut(number as usize) {
+        let once = rule.is_none_or(|rule| rule.phase.is_none());
+        if once && let Some(fired) = self.fired.get_mut(number as usize) {
             *fired = true;
         }
+        let full = once || self.contents.len() > MOST_KEPT_BYTES;
+        let kept = if full { REPORTED_BYTES } else { KEPT_BYTES };
         let from = self.contents.len();
         self.contents
-            .extend_from_slice(hit.content.get(..REPORTED_BYTES).unwrap_or(hit.content));
+            .extend_from_slice(hit.content.get(..kept).unwrap_or(hit.content));
         self.found.push(Found {
             rule: number,
             value: self.number,

@@ -37,10 +37,13 @@ variables! {
     RequestLine "request_line", Method "method", Protocol "protocol", QueryString "query",
     RequestBody "body", RequestBodyLength "body_length",
     ArgsCombinedSize "args_combined_size", FilesCombinedSize "files_combined_size",
-    BodyProcessor "body_processor", BodyError "body_error", RemoteAddr "client",
+    BodyProcessor "body_processor", BodyError "body_error",
+    /// Two parsers could read the body differently.
+    MultipartStrictError "multipart_strict_error", RemoteAddr "client",
     ResponseStatus "response_status", ResponseProtocol "response_protocol",
     ResponseHeader "response_header", ResponseHeaderName "response_headers_names",
     ResponseBody "response_body",
+    /// What rules remember; also the collections that other engines keep between requests.
     Tx "tx", MatchedVar "matched_var", MatchedVars "matched_vars",
     MatchedVarName "matched_var_name", MatchedVarNames "matched_vars_names", UniqueId "unique_id",
 }
@@ -94,11 +97,11 @@ impl Variables {
 use Variable::{
     ArgsCombinedSize, BodyArgName, BodyError, BodyProcessor, Cookie, CookieName, File, FileField,
     FilesCombinedSize, FormArg, JsonArg, MatchedVar, MatchedVarName, MatchedVarNames, MatchedVars,
-    Method, MultipartArg, PartHeader, Path, PlainBody, Protocol, QueryArg, QueryArgName,
-    QueryString, RemoteAddr, RequestBasename, RequestBody, RequestBodyLength, RequestFilename,
-    RequestHeader, RequestHeaderName, RequestLine, RequestUri, RequestUriRaw, ResponseBody,
-    ResponseHeader, ResponseHeaderName, ResponseProtocol, ResponseStatus, Tx, XmlAttribute,
-    XmlText,
+    Method, MultipartArg, MultipartStrictError, PartHeader, Path, PlainBody, Protocol, QueryArg,
+    QueryArgName, QueryString, RemoteAddr, RequestBasename, RequestBody, RequestBodyLength,
+    RequestFilename, RequestHeader, RequestHeaderName, RequestLine, RequestUri, RequestUriRaw,
+    ResponseBody, ResponseHeader, ResponseHeaderName, ResponseProtocol, ResponseStatus, Tx,
+    UniqueId, XmlAttribute, XmlText,
 };
 
 /// Known once the body has been read.
@@ -117,8 +120,8 @@ pub(crate) const FROM_BODY: Variables = Variables::of(&[
     RequestBodyLength,
     ArgsCombinedSize,
     FilesCombinedSize,
-    BodyProcessor,
     BodyError,
+    MultipartStrictError,
 ]);
 
 /// Known once the answer's status and headers have arrived.
@@ -172,6 +175,52 @@ pub(crate) const NATIVE: &[(&str, Variables)] = &[
     ("response_body", Variables::of(&[ResponseBody])),
 ];
 
+/// SecLang's names.
+#[rustfmt::skip]
+pub(crate) const SECLANG: &[(&str, Variables)] = &[
+    ("ARGS", Variables::of(&[QueryArg]).union(POST)),
+    ("ARGS_GET", Variables::of(&[QueryArg])),
+    ("ARGS_POST", POST),
+    ("ARGS_NAMES", Variables::of(&[QueryArgName, BodyArgName])),
+    ("ARGS_GET_NAMES", Variables::of(&[QueryArgName])),
+    ("ARGS_POST_NAMES", Variables::of(&[BodyArgName])),
+    ("ARGS_COMBINED_SIZE", Variables::of(&[ArgsCombinedSize])),
+    ("XML", XML),
+    ("REQUEST_HEADERS", Variables::of(&[RequestHeader])),
+    ("REQUEST_HEADERS_NAMES", Variables::of(&[RequestHeaderName])),
+    ("REQUEST_COOKIES", Variables::of(&[Cookie])),
+    ("REQUEST_COOKIES_NAMES", Variables::of(&[CookieName])),
+    ("FILES", Variables::of(&[File])),
+    ("FILES_NAMES", Variables::of(&[FileField])),
+    ("FILES_COMBINED_SIZE", Variables::of(&[FilesCombinedSize])),
+    ("MULTIPART_PART_HEADERS", Variables::of(&[PartHeader])),
+    ("REQUEST_URI", Variables::of(&[RequestUri])),
+    ("REQUEST_URI_RAW", Variables::of(&[RequestUriRaw])),
+    ("REQUEST_FILENAME", Variables::of(&[RequestFilename])),
+    ("REQUEST_BASENAME", Variables::of(&[RequestBasename])),
+    ("REQUEST_LINE", Variables::of(&[RequestLine])),
+    ("REQUEST_METHOD", Variables::of(&[Method])),
+    ("REQUEST_PROTOCOL", Variables::of(&[Protocol])),
+    ("QUERY_STRING", Variables::of(&[QueryString])),
+    ("REQUEST_BODY", Variables::of(&[RequestBody])),
+    ("REQUEST_BODY_LENGTH", Variables::of(&[RequestBodyLength])),
+    ("REQBODY_PROCESSOR", Variables::of(&[BodyProcessor])),
+    ("REQBODY_ERROR", Variables::of(&[BodyError])),
+    ("MULTIPART_STRICT_ERROR", Variables::of(&[MultipartStrictError])),
+    ("REMOTE_ADDR", Variables::of(&[RemoteAddr])),
+    ("RESPONSE_STATUS", Variables::of(&[ResponseStatus])),
+    ("RESPONSE_PROTOCOL", Variables::of(&[ResponseProtocol])),
+    ("RESPONSE_HEADERS", Variables::of(&[ResponseHeader])),
+    ("RESPONSE_HEADERS_NAMES", Variables::of(&[ResponseHeaderName])),
+    ("RESPONSE_BODY", Variables::of(&[ResponseBody])),
+    ("TX", Variables::of(&[Tx])),
+    ("MATCHED_VAR", Variables::of(&[MatchedVar])),
+    ("MATCHED_VARS", Variables::of(&[MatchedVars])),
+    ("MATCHED_VAR_NAME", Variables::of(&[MatchedVarName])),
+    ("MATCHED_VARS_NAMES", Variables::of(&[MatchedVarNames])),
+    ("UNIQUE_ID", Variables::of(&[UniqueId])),
+];
+
 /// Which members of a collection.
 #[derive(Clone, Debug)]
 pub(crate) enum Selector {
@@ -181,11 +230,16 @@ pub(crate) enum Selector {
     Pattern(Box<Regex>),
 }
 
-/// Variables and which of their members.
+/// Variables and which of their members; `count` stands for their number (`&ARGS`).
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) variables: Variables,
     pub(crate) selector: Selector,
+    pub(crate) count: bool,
+    /// SecLang's name for the variables: the beginning of MATCHED_VAR_NAME.
+    pub(crate) label: &'static str,
+    /// Of a transaction variable asked for by name.
+    pub(crate) slot: Option<u16>,
 }
 
 impl Target {

@@ -33,6 +33,15 @@ impl Requirement {
         Self::default()
     }
 
+    /// A byte of `set` occurs. Upper-case letters may be among them: they count as their lower-case ones.
+    pub(crate) fn only(set: ByteSet) -> Self {
+        Self {
+            min_len: 1,
+            literals: Vec::new(),
+            sets: vec![set.lowercase()],
+        }
+    }
+
     /// One of `words` occurs in the value.
     pub(crate) fn any_of<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let words: Vec<Vec<u8>> = words.into_iter().map(lower).collect();

@@ -1,7 +1,7 @@
 //! Regular expressions over bytes: no Unicode, a dot matches every byte, as CRS expects. Linear in the value
 //! whatever the pattern.
 
-use regex_automata::{meta, util::syntax};
+use regex_automata::{meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::Hir;
 
 use crate::compile::requirement::Requirement;
@@ -24,21 +24,41 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// The message names the position inside the pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
+        Self::build(pattern, WhichCaptures::Implicit)
+    }
+
+    /// One whose groups are read.
+    pub(crate) fn with_groups(pattern: &str) -> Result<Self, String> {
+        Self::build(pattern, WhichCaptures::All)
+    }
+
+    fn build(pattern: &str, groups: WhichCaptures) -> Result<Self, String> {
         let syntax = syntax::Config::new()
             .unicode(false)
             .utf8(false)
             .dot_matches_new_line(true);
         let hir = syntax::parse_with(pattern, &syntax).map_err(|error| error.to_string())?;
         let regex = meta::Regex::builder()
-            .configure(config())
+            .configure(config().which_captures(groups))
             .build_from_hir(&hir)
             .map_err(|error| error.to_string())?;
         let weight = weight(&hir);
         Ok(Self { regex, hir, weight })
     }
 
-    pub(super) fn is_match(&self, value: &[u8]) -> bool {
+    pub(crate) fn is_match(&self, value: &[u8]) -> bool {
         self.regex.is_match(value)
+    }
+
+    /// Hands out the groups of the first match; group 0 is all of it.
+    pub(crate) fn captures(&self, value: &[u8], mut take: impl FnMut(u16, &[u8])) {
+        let mut found = self.regex.create_captures();
+        self.regex.captures(value, &mut found);
+        for (span, group) in found.iter().zip(0..10_u16) {
+            if let Some(text) = span.and_then(|span| value.get(span.range())) {
+                take(group, text);
+            }
+        }
     }
 
     pub(super) fn requirement(&self) -> Requirement {
@@ -57,7 +77,7 @@ fn config() -> meta::Config {
         .dfa_size_limit(Some(MAX_DFA_BYTES))
         .dfa_state_limit(Some(MAX_DFA_STATES))
         .hybrid_cache_capacity(LAZY_CACHE_BYTES)
-        .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit)
+        .which_captures(WhichCaptures::Implicit)
 }
 
 /// A case-blind selector over names (`args:/^csrf/`).

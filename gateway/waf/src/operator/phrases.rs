@@ -25,6 +25,12 @@ impl Phrases {
         self.automaton.is_match(value)
     }
 
+    pub(crate) fn find<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
+        self.automaton
+            .find(value)
+            .and_then(|found| value.get(found.range()))
+    }
+
     pub(super) fn requirement(&self) -> Requirement {
         Requirement::any_of(self.words.iter().map(|word| &**word))
     }

@@ -33,15 +33,32 @@ const BINARY: &[&[u8]] = &[
 ];
 
 impl Into<'_, '_> {
-    pub(crate) fn body(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
+    /// `processor` is what a rule chose instead of the declared type.
+    pub(crate) fn body(
+        &mut self,
+        scratch: &mut Scratch,
+        processor: Option<Kind>,
+        content_type: &[u8],
+        bytes: &[u8],
+    ) {
+        if !bytes.is_empty() {
+            self.content(scratch, processor, content_type, bytes);
         }
+        self.sums(bytes.len());
+    }
+
+    fn content(
+        &mut self,
+        scratch: &mut Scratch,
+        processor: Option<Kind>,
+        content_type: &[u8],
+        bytes: &[u8],
+    ) {
         self.alone(Variable::RequestBody, bytes);
         if !self.reads(PARSED) {
             return;
         }
-        match Kind::of(content_type) {
+        match processor.map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind))) {
             Ok(Some(kind)) => {
                 let done = self.parse(scratch, kind, content_type, bytes);
                 if let Err(fault) = done {
@@ -54,6 +71,19 @@ impl Into<'_, '_> {
                 self.unparsed(scratch, content_type, bytes);
             }
         }
+    }
+
+    /// Variables that sum a body up.
+    fn sums(&mut self, length: usize) {
+        let sums = self.sizes();
+        let refusal = self.refusal();
+        let failed = matches!(refusal, Some(Refusal::Body(_)));
+        let strict = matches!(refusal, Some(Refusal::Ambiguous(_)));
+        self.number(Variable::RequestBodyLength, length);
+        self.number(Variable::ArgsCombinedSize, sums.args);
+        self.number(Variable::FilesCombinedSize, sums.files);
+        self.number(Variable::BodyError, usize::from(failed));
+        self.number(Variable::MultipartStrictError, usize::from(strict));
     }
 
     fn unparsed(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
@@ -119,6 +149,7 @@ impl Sink for Fields<'_, '_, '_> {
     }
 
     fn file(&mut self, file: File<'_>) -> ControlFlow<()> {
+        self.into.count_file(file.bytes.len());
         self.into.member(Variable::File, file.name, file.filename);
         if let Some(extended) = file.extended {
             self.into.member(Variable::File, file.name, extended);

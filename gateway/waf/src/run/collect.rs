@@ -30,12 +30,20 @@ pub(crate) struct Value {
     pub(crate) text: Span,
 }
 
+/// Bytes of names and values, and of files.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) args: usize,
+    pub(crate) files: usize,
+}
+
 /// Everything collected so far.
 #[derive(Default)]
 pub(crate) struct Values {
     bytes: Vec<u8>,
     list: Vec<Value>,
     args: usize,
+    sizes: Sizes,
     refusal: Option<Refusal>,
     /// A decoded name and value before they are copied.
     decoded: [Vec<u8>; 2],
@@ -49,6 +57,7 @@ impl Values {
         self.bytes.clear();
         self.list.clear();
         self.args = 0;
+        self.sizes = Sizes::default();
         self.refusal = None;
     }
 
@@ -72,9 +81,14 @@ impl Values {
         };
         into.lines(request);
         into.query(request.query);
-        request
-            .headers
-            .each(&mut |name, value| into.header(name, value));
+        let mut kind = None;
+        request.headers.each(&mut |name, value| {
+            into.header(name, value);
+            if name == b"content-type" {
+                kind = body::Kind::of(value).ok().flatten();
+            }
+        });
+        into.alone(Variable::BodyProcessor, kind.map_or(b"", processor));
     }
 
     fn copy(&mut self, bytes: &[u8]) -> Span {
@@ -99,12 +113,7 @@ impl Values {
             reads,
             limits,
         };
-        if reads.has(Variable::ResponseStatus) {
-            let from = into.values.bytes.len();
-            // Writing to a Vec cannot fail.
-            let _ = write!(into.values.bytes, "{status}");
-            into.push_tail(Variable::ResponseStatus, from);
-        }
+        into.number(Variable::ResponseStatus, usize::from(status));
         headers.each(&mut |name, value| {
             into.member(Variable::ResponseHeader, name, value);
             into.member(Variable::ResponseHeaderName, name, name);
@@ -141,6 +150,27 @@ impl<'v, 'l> Into<'v, 'l> {
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
         self.values.refuse(refusal);
+    }
+
+    pub(crate) const fn refusal(&self) -> Option<Refusal> {
+        self.values.refusal
+    }
+
+    pub(crate) const fn sizes(&self) -> Sizes {
+        self.values.sizes
+    }
+
+    pub(crate) const fn count_file(&mut self, bytes: usize) {
+        self.values.sizes.files = self.values.sizes.files.saturating_add(bytes);
+    }
+
+    pub(crate) fn number(&mut self, variable: Variable, number: usize) {
+        if self.reads.has(variable) {
+            let from = self.values.bytes.len();
+            // Writing to a Vec cannot fail.
+            let _ = write!(self.values.bytes, "{number}");
+            self.push_tail(variable, from);
+        }
     }
 
     pub(crate) const fn is_refused(&self) -> bool {
@@ -188,6 +218,7 @@ impl<'v, 'l> Into<'v, 'l> {
         text: &[u8],
     ) {
         self.values.args += 1;
+        self.values.sizes.args += name.len() + text.len();
         if self.values.args > self.limits.args {
             self.values.refuse(Refusal::TooManyArgs);
         } else if name.len() > self.limits.name {
@@ -283,6 +314,16 @@ impl<'v, 'l> Into<'v, 'l> {
             self.member(Variable::Cookie, name, pair.value);
             self.member(Variable::CookieName, name, name);
         }
+    }
+}
+
+/// SecLang's name of a parser.
+const fn processor(kind: body::Kind) -> &'static [u8] {
+    match kind {
+        body::Kind::Form => b"URLENCODED",
+        body::Kind::Json => b"JSON",
+        body::Kind::Xml => b"XML",
+        body::Kind::Multipart => b"MULTIPART",
     }
 }
 

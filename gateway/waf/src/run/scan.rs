@@ -19,6 +19,21 @@ pub(crate) struct Hit<'a> {
     pub(crate) content: &'a [u8],
 }
 
+/// A match that no exclusion covers, noted for the walk.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) rule: u32,
+    pub(crate) value: usize,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+}
+
+impl Found {
+    pub(crate) const fn content(self) -> std::ops::Range<usize> {
+        self.from..self.to
+    }
+}
+
 /// Who is told of matches.
 pub(crate) trait Audience {
     /// Whether a rule is to be asked at all.
@@ -255,7 +270,7 @@ fn holds(program: &Program, probe: &Probe, content: &[u8], budget: &mut Budget) 
     let Some(link) = link else { return false };
     let mut ask = |test: &crate::rule::Test| {
         budget.charge_weighted(content.len(), test.operator.weight());
-        test.holds(content)
+        test.holds(content, test.fixed().unwrap_or_default())
     };
     match probe.test {
         Some(at) => link.tests.get(usize::from(at)).is_some_and(ask),
@@ -300,8 +315,12 @@ mod tests {
             }
             let tests = &program.rules[probe.rule as usize].links[0].tests;
             match probe.test {
-                Some(at) => tests[usize::from(at)].holds(&content),
-                None => tests.iter().all(|test| test.holds(&content)),
+                Some(at) => {
+                    tests[usize::from(at)].holds(&content, tests[usize::from(at)].fixed().unwrap())
+                }
+                None => tests
+                    .iter()
+                    .all(|test| test.holds(&content, test.fixed().unwrap())),
             }
         };
         entries

@@ -1,0 +1,481 @@
+//! Rules in their order: what the scan found and what cannot be scanned ahead, chains, jumps, and what a match
+//! changes for the rules after it.
+
+use super::{
+    collect::{Value, Values},
+    scan::Found,
+    state::{State, write_number},
+};
+use crate::{
+    compile::Program,
+    limits::Budget,
+    operator::Operator,
+    rule::{Action, Effect, Link, Phase, Rule},
+    ruleset::Tuning,
+    variable::{DYNAMIC, Selector, Target, Variable},
+};
+
+/// What a matching rule is reported with.
+pub(crate) struct Report<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) target: String,
+    pub(crate) content: &'a [u8],
+}
+
+/// Hears of every rule that matched as a whole; false ends the phase.
+pub(crate) trait Judge {
+    fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool;
+}
+
+/// Scratch for rules that are asked directly.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    work: [Vec<u8>; 2],
+    operand: Vec<u8>,
+    value: Vec<u8>,
+    name: Vec<u8>,
+}
+
+pub(crate) struct Walk<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) tuning: &'a Tuning,
+    pub(crate) values: &'a Values,
+    pub(crate) state: &'a mut State,
+    pub(crate) buffers: &'a mut Buffers,
+    pub(crate) budget: &'a mut Budget,
+}
+
+impl Walk<'_> {
+    /// `found` is sorted by rule and value.
+    pub(crate) fn run(
+        &mut self,
+        phase: Phase,
+        found: &[Found],
+        contents: &[u8],
+        judge: &mut impl Judge,
+    ) {
+        let program = self.program;
+        let mut direct = program
+            .direct
+            .get(phase as usize)
+            .map_or(&[] as &[u32], Vec::as_slice);
+        let mut found = found;
+        loop {
+            let next = match (direct.first(), found.first()) {
+                (None, None) => return,
+                (Some(&rule), None) => rule,
+                (None, Some(found)) => found.rule,
+                (Some(&rule), Some(found)) => rule.min(found.rule),
+            };
+            let count = found.iter().take_while(|found| found.rule == next).count();
+            let (own, rest) = found.split_at(count);
+            found = rest;
+            direct = direct.strip_prefix(&[next]).unwrap_or(direct);
+            let Some(rule) = program.rules.get(next as usize) else {
+                return;
+            };
+            if self.tuning.is_disabled(next)
+                || self.is_removed(rule)
+                || !self.matches(next, rule, own, contents)
+            {
+                continue;
+            }
+            if !self.report(rule, own, contents, judge) {
+                return;
+            }
+            if let Some(to) = rule.skip_to {
+                direct = direct
+                    .get(direct.partition_point(|&rule| rule < to)..)
+                    .unwrap_or_default();
+                found = found
+                    .get(found.partition_point(|found| found.rule < to)..)
+                    .unwrap_or_default();
+            }
+            if self.budget.is_spent() {
+                return;
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        rule: &Rule,
+        own: &[Found],
+        contents: &[u8],
+        judge: &mut impl Judge,
+    ) -> bool {
+        let first = own
+            .first()
+            .and_then(|found| Some((found, self.values.list().get(found.value)?)));
+        let (target, content) = match first {
+            // A chain or a removal may have made another value the one that matched; the name says which was last.
+            Some((found, value)) if rule.links.len() == 1 => (
+                self.target(value),
+                contents.get(found.content()).unwrap_or_default(),
+            ),
+            _ => (
+                String::from_utf8_lossy(&self.state.name).into_owned(),
+                self.state.var.as_slice(),
+            ),
+        };
+        if !rule.log && rule.effect == Effect::Pass {
+            return true;
+        }
+        judge.matched(
+            Report {
+                rule,
+                target,
+                content,
+            },
+            self.state,
+            self.values,
+        )
+    }
+
+    fn target(&self, value: &Value) -> String {
+        let prefix = value.variable.report();
+        match self.values.bytes(value.name) {
+            [] => prefix.to_owned(),
+            name => format!("{prefix}:{}", String::from_utf8_lossy(name)),
+        }
+    }
+
+    /// Every link of the chain; the first by what was found, if it could be scanned.
+    fn matches(&mut self, number: u32, rule: &Rule, own: &[Found], contents: &[u8]) -> bool {
+        self.state.matched = 0;
+        rule.links.iter().enumerate().all(|(at, link)| {
+            if at == 0 && !own.is_empty() {
+                self.scanned(number, rule, link, own, contents)
+            } else {
+                self.ask_all(number, rule, at, link)
+            }
+        })
+    }
+
+    fn scanned(
+        &mut self,
+        number: u32,
+        rule: &Rule,
+        link: &Link,
+        own: &[Found],
+        contents: &[u8],
+    ) -> bool {
+        let mut any = false;
+        let mut last = None;
+        for found in own {
+            let Some(value) = self.values.list().get(found.value) else {
+                continue;
+            };
+            let name = self.values.bytes(value.name);
+            if last == Some(found.value) || self.is_target_removed(rule, value.variable, name) {
+                continue;
+            }
+            last = Some(found.value);
+            any = true;
+            if link.is_silent() && rule.links.len() == 1 && rule.message.is_none() {
+                continue;
+            }
+            let content = contents.get(found.content()).unwrap_or_default();
+            let label = link
+                .targets
+                .iter()
+                .find(|target| target.covers(value.variable, name))
+                .map_or("", |t| t.label);
+            self.state.note(label, name, content);
+            self.capture(link, content);
+            self.act(number, 0, link);
+        }
+        any
+    }
+
+    /// Puts every value of the link's targets to its tests.
+    fn ask_all(&mut self, number: u32, rule: &Rule, at: usize, link: &Link) -> bool {
+        if link.targets.is_empty() {
+            self.act(number, at, link);
+            return true;
+        }
+        let mut operand = std::mem::take(&mut self.buffers.operand);
+        operand.clear();
+        if let Some(text) = link.tests.first().and_then(|test| test.operator.operand()) {
+            self.state.expand(self.values, text, &mut operand);
+        }
+        let asked = Asked {
+            number,
+            rule,
+            at,
+            link,
+            operand: &operand,
+        };
+        let mut any = false;
+        for target in &link.targets {
+            any |= if target.count {
+                self.ask_count(&asked, target)
+            } else {
+                self.ask_values(&asked, target)
+            };
+        }
+        self.buffers.operand = operand;
+        any
+    }
+
+    fn ask_count(&mut self, asked: &Asked<'_>, target: &Target) -> bool {
+        let rule = asked.rule;
+        let counts = |value: &&Value| {
+            let name = self.values.bytes(value.name);
+            target.covers(value.variable, name)
+                && !self.is_target_removed(rule, value.variable, name)
+        };
+        let count = if target.variables.intersects(DYNAMIC) {
+            self.count_dynamic(target)
+        } else {
+            self.values.list().iter().filter(counts).count()
+        };
+        let mut text = std::mem::take(&mut self.buffers.value);
+        write_number(&mut text, i64::try_from(count).unwrap_or(i64::MAX));
+        let name = match &target.selector {
+            Selector::Name(name) => name,
+            Selector::All | Selector::Pattern(_) => &[] as &[u8],
+        };
+        let matched = self.ask(asked, target.label, name, &text);
+        self.buffers.value = text;
+        matched
+    }
+
+    fn count_dynamic(&self, target: &Target) -> usize {
+        match target.slot {
+            Some(slot) => usize::from(self.state.tx.slot(slot).is_some()),
+            None if target.variables.has(Variable::Tx) => {
+                let named = self.program.names.iter().filter(|(name, slot)| {
+                    target.selector.takes(name) && self.state.tx.slot(*slot).is_some()
+                });
+                let others = self
+                    .state
+                    .tx
+                    .others()
+                    .iter()
+                    .filter(|(name, _)| target.selector.takes(name));
+                named.count() + others.count()
+            }
+            None => self.state.matched,
+        }
+    }
+
+    fn ask_values(&mut self, asked: &Asked<'_>, target: &Target) -> bool {
+        if target.variables.intersects(DYNAMIC) {
+            return self.ask_dynamic(asked, target);
+        }
+        let values = self.values;
+        let mut any = false;
+        for value in values
+            .list()
+            .iter()
+            .filter(|value| target.variables.has(value.variable))
+        {
+            let name = values.bytes(value.name);
+            if target.selector.takes(name) && !self.is_excluded(asked, value.variable, name) {
+                any |= self.ask(asked, target.label, name, values.bytes(value.text));
+            }
+        }
+        any
+    }
+
+    fn ask_dynamic(&mut self, asked: &Asked<'_>, target: &Target) -> bool {
+        let mut value = std::mem::take(&mut self.buffers.value);
+        let mut name = std::mem::take(&mut self.buffers.name);
+        let mut any = false;
+        if let (Some(slot), Selector::Name(own)) = (target.slot, &target.selector) {
+            if let Some(text) = self.state.tx.slot(slot) {
+                value.clear();
+                value.extend_from_slice(text);
+                any = self.ask(asked, target.label, own, &value);
+            }
+        } else {
+            // The list may change while its members are asked: it is walked by place.
+            let mut at = 0;
+            while self.dynamic_member(target, at, &mut name, &mut value) {
+                at += 1;
+                let excluded = asked
+                    .link
+                    .except
+                    .iter()
+                    .any(|t| target.variables.iter().any(|v| t.covers(v, &name)));
+                if target.selector.takes(&name) && !excluded {
+                    any |= self.ask(asked, target.label, &name, &value);
+                }
+            }
+        }
+        self.buffers.value = value;
+        self.buffers.name = name;
+        any
+    }
+
+    /// The member at a place, names of unset variables skipped; false past the end.
+    fn dynamic_member(
+        &self,
+        target: &Target,
+        at: usize,
+        name: &mut Vec<u8>,
+        value: &mut Vec<u8>,
+    ) -> bool {
+        let mut take = |new_name: &[u8], new_value: &[u8]| {
+            name.clear();
+            name.extend_from_slice(new_name);
+            value.clear();
+            value.extend_from_slice(new_value);
+            true
+        };
+        let state = &self.state;
+        if target.variables.has(Variable::Tx) {
+            let named = self
+                .program
+                .names
+                .iter()
+                .filter_map(|(name, slot)| Some((name, state.tx.slot(slot)?)));
+            let others = state
+                .tx
+                .others()
+                .iter()
+                .map(|(name, value)| (name.as_slice(), value.as_slice()));
+            return named
+                .chain(others)
+                .nth(at)
+                .is_some_and(|(name, value)| take(name, value));
+        }
+        let known = state.list.get(..state.matched).unwrap_or_default();
+        if target.variables.has(Variable::MatchedVar) {
+            at == 0 && take(&[], &state.var)
+        } else if target.variables.has(Variable::MatchedVarName) {
+            at == 0 && take(&[], &state.name)
+        } else if target.variables.has(Variable::MatchedVarNames) {
+            known.get(at).is_some_and(|(name, _)| take(name, name))
+        } else {
+            known.get(at).is_some_and(|(name, value)| take(name, value))
+        }
+    }
+
+    /// One value: its pipeline, the tests, and what a match changes.
+    fn ask(&mut self, asked: &Asked<'_>, label: &str, name: &[u8], text: &[u8]) -> bool {
+        let [mut one, mut two] = std::mem::take(&mut self.buffers.work);
+        one.clear();
+        one.extend_from_slice(text);
+        let mut matched = asked.link.multi && self.test(asked, &one);
+        for (at, transform) in asked.link.pipeline.iter().enumerate() {
+            if matched {
+                break;
+            }
+            self.budget.charge(one.len());
+            if transform.apply(&one, &mut two) {
+                std::mem::swap(&mut one, &mut two);
+            }
+            matched =
+                asked.link.multi && at + 1 < asked.link.pipeline.len() && self.test(asked, &one);
+        }
+        matched = matched || self.test(asked, &one);
+        if matched {
+            self.state.note(label, name, &one);
+            self.capture(asked.link, &one);
+            self.act(asked.number, asked.at, asked.link);
+        }
+        self.buffers.work = [one, two];
+        matched
+    }
+
+    fn test(&mut self, asked: &Asked<'_>, content: &[u8]) -> bool {
+        let mut ask = |test: &crate::rule::Test| {
+            self.budget
+                .charge_weighted(content.len(), test.operator.weight());
+            test.holds(content, asked.operand)
+        };
+        if asked.link.all {
+            asked.link.tests.iter().all(&mut ask)
+        } else {
+            asked.link.tests.iter().any(&mut ask)
+        }
+    }
+
+    fn capture(&mut self, link: &Link, content: &[u8]) {
+        if !link.capture {
+            return;
+        }
+        let tx = &mut self.state.tx;
+        tx.clear_captures();
+        for test in link.tests.iter().filter(|test| !test.negated) {
+            match &test.operator {
+                Operator::Pattern(pattern) => {
+                    pattern.captures(content, |group, text| tx.put(group, text))
+                }
+                Operator::Phrases(phrases) => tx.put(0, phrases.find(content).unwrap_or_default()),
+                _ => tx.put(0, content),
+            }
+        }
+    }
+
+    fn act(&mut self, number: u32, at: usize, link: &Link) {
+        for (place, action) in link.actions.iter().enumerate() {
+            match action {
+                Action::Set(name, change) => {
+                    self.state.set(self.program, self.values, name, change)
+                }
+                Action::Remove(_) | Action::RemoveTarget(..) => {
+                    self.state.removals.push((number, at, place))
+                }
+                Action::BodyProcessor(kind) => self.state.processor = Some(*kind),
+            }
+        }
+    }
+
+    fn is_excluded(&self, asked: &Asked<'_>, variable: Variable, name: &[u8]) -> bool {
+        asked
+            .link
+            .except
+            .iter()
+            .any(|target| target.covers(variable, name))
+            || self.tuning.excludes(asked.number, variable, name)
+            || self.is_target_removed(asked.rule, variable, name)
+    }
+
+    fn is_removed(&self, rule: &Rule) -> bool {
+        self.removals()
+            .any(|action| matches!(action, Action::Remove(which) if which.takes(rule)))
+    }
+
+    fn is_target_removed(&self, rule: &Rule, variable: Variable, name: &[u8]) -> bool {
+        self.removals().any(|action| match action {
+            Action::RemoveTarget(which, target) => {
+                which.takes(rule) && target.covers(variable, name)
+            }
+            Action::Set(..) | Action::Remove(_) | Action::BodyProcessor(_) => false,
+        })
+    }
+
+    fn removals(&self) -> impl Iterator<Item = &Action> {
+        self.state
+            .removals
+            .iter()
+            .filter_map(|(rule, link, action)| {
+                self.program
+                    .rules
+                    .get(*rule as usize)?
+                    .links
+                    .get(*link)?
+                    .actions
+                    .get(*action)
+            })
+    }
+}
+
+/// A link being asked.
+struct Asked<'a> {
+    number: u32,
+    rule: &'a Rule,
+    at: usize,
+    link: &'a Link,
+    operand: &'a [u8],
+}
+
+impl Link {
+    /// A match changes nothing that a later rule could see but its own report.
+    fn is_silent(&self) -> bool {
+        !self.capture && self.actions.is_empty()
+    }
+}

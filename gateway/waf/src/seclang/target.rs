@@ -1,0 +1,181 @@
+//! The variables of a rule and the macros in its texts → targets.
+
+use crate::{
+    operator::pattern,
+    text::{Names, Part, Text},
+    variable::{SECLANG, Selector, Target, Variable, Variables},
+};
+
+/// Collections that other engines keep between requests. Here they live as long as the request, under a name of
+/// their own among the transaction's variables.
+const KEPT: &[&str] = &["IP", "GLOBAL", "SESSION", "USER", "RESOURCE"];
+
+/// Included and excluded targets.
+pub(super) fn targets(text: &str, names: &mut Names) -> Result<(Vec<Target>, Vec<Target>), String> {
+    let (mut include, mut except) = (Vec::new(), Vec::new());
+    for item in split(text) {
+        match item.strip_prefix('!') {
+            Some(item) => except.push(target(item, names)?),
+            None => include.push(target(item, names)?),
+        }
+    }
+    Ok((include, except))
+}
+
+/// Splits at `|`, except inside `/patterns/`.
+fn split(text: &str) -> Vec<&str> {
+    let mut items = Vec::new();
+    let mut rest = text.trim().trim_matches('\'');
+    while !rest.is_empty() {
+        let pattern = rest.find(":/").filter(|at| {
+            !rest.get(..*at).is_some_and(|name| {
+                name.contains('|') || name.trim_start_matches(['!', '&']) == "XML"
+            })
+        });
+        let end = match pattern {
+            Some(at) => rest.get(at + 2..).and_then(closing).map(|end| at + 3 + end),
+            None => rest.find('|'),
+        };
+        let (item, after) =
+            rest.split_at(end.filter(|end| *end <= rest.len()).unwrap_or(rest.len()));
+        items.push(item.trim());
+        rest = after.strip_prefix('|').unwrap_or(after);
+    }
+    items
+}
+
+/// The `/` that ends a pattern: unescaped and followed by `|` or nothing.
+fn closing(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    (0..bytes.len()).find(|&at| {
+        bytes.get(at) == Some(&b'/')
+            && matches!(bytes.get(at + 1), None | Some(b'|' | b'\''))
+            && at.checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\\')
+    })
+}
+
+/// One target: `ARGS`, `&TX:x`, `REQUEST_HEADERS:User-Agent`, `ARGS:/^x/`, `XML:/*`.
+pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
+    let (count, text) = match text.strip_prefix('&') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let (name, member) = match text.split_once([':', '.']) {
+        Some((name, member)) => (name, Some(member.trim_matches('\''))),
+        None => (text, None),
+    };
+    let name = name.trim().to_ascii_uppercase();
+    if let Some(collection) = KEPT.iter().find(|kept| **kept == name) {
+        return kept(collection, member, count, names);
+    }
+    let Some((label, variables)) = SECLANG.iter().find(|(known, _)| *known == name) else {
+        return Err(format!("unknown variable {name}"));
+    };
+    if name == "XML" {
+        let attributes = member.is_some_and(|path| path.contains('@'));
+        let one = if attributes {
+            Variable::XmlAttribute
+        } else {
+            Variable::XmlText
+        };
+        return Ok(Target {
+            variables: Variables::of(&[one]),
+            selector: Selector::All,
+            count,
+            label,
+            slot: None,
+        });
+    }
+    let selector = selector(member)?;
+    let slot = match &selector {
+        Selector::Name(name) if variables.has(Variable::Tx) => Some(names.slot(name)),
+        _ => None,
+    };
+    Ok(Target {
+        variables: *variables,
+        selector,
+        count,
+        label,
+        slot,
+    })
+}
+
+fn kept(
+    collection: &'static str,
+    member: Option<&str>,
+    count: bool,
+    names: &mut Names,
+) -> Result<Target, String> {
+    let Some(member) = member else {
+        return Err(format!("{collection} without a name"));
+    };
+    let name = format!("{collection}.{member}")
+        .to_ascii_lowercase()
+        .into_bytes();
+    let slot = Some(names.slot(&name));
+    let selector = Selector::Name(name.into());
+    Ok(Target {
+        variables: Variables::of(&[Variable::Tx]),
+        selector,
+        count,
+        label: collection,
+        slot,
+    })
+}
+
+fn selector(member: Option<&str>) -> Result<Selector, String> {
+    Ok(match member {
+        None | Some("") => Selector::All,
+        Some(member) => match member
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'))
+        {
+            Some(text) => {
+                Selector::Pattern(Box::new(pattern::selector(&super::pcre::translate(text))?))
+            }
+            None => Selector::Name(member.to_ascii_lowercase().into_bytes().into()),
+        },
+    })
+}
+
+/// A text with its macros found.
+pub(super) fn text(text: &str, names: &mut Names) -> Result<Text, String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("%{") {
+        if !before.is_empty() {
+            parts.push(Part::Literal(before.as_bytes().into()));
+        }
+        let Some((name, beyond)) = after.split_once('}') else {
+            return Err(format!("a macro is not closed: {text}"));
+        };
+        parts.push(part(name, names)?);
+        rest = beyond;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Literal(rest.as_bytes().into()));
+    }
+    Ok(Text::new(parts))
+}
+
+fn part(name: &str, names: &mut Names) -> Result<Part, String> {
+    let upper = name.to_ascii_uppercase();
+    Ok(match upper.as_str() {
+        "MATCHED_VAR" => Part::MatchedVar,
+        "MATCHED_VAR_NAME" => Part::MatchedVarName,
+        // The time of day and the rule's own data only ever appear in messages.
+        _ if upper.starts_with("TIME")
+            || upper.starts_with("RULE.")
+            || upper.starts_with("ENV.") =>
+        {
+            Part::Literal((*b"").into())
+        }
+        _ => {
+            let target = target(name, names)?;
+            match target.slot {
+                Some(slot) => Part::Tx(slot),
+                None => Part::Value(Box::new(target)),
+            }
+        }
+    })
+}
