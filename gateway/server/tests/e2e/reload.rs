@@ -210,7 +210,7 @@ fn bad(origin: &Origin) -> Vec<(&'static str, String, &'static str)> {
         ("no authentication and no reason", good(Plan::new(origin.address).route("{name: a, match: {path: \"/*\"}, to: app}")), "public"),
         ("user before authentication", good(Plan::new(origin.address)
             .check("c", "{check: rate_limit, key: [user], limit: 5/1m}")
-            .route("{name: a, match: {path: \"/*\"}, to: app, use: [c], public: t}")), "user"),
+            .route("{name: a, match: {path: \"/*\"}, to: app, use: [c], public: t}")), "who asks"),
         ("with on a locked check", good(Plan::new(origin.address)
             .check("c", "{check: rate_limit, key: [ip], limit: 5/1m, locked: true}")
             .route("{name: a, match: {path: \"/*\"}, to: app, use: [c], with: {c: {limit: 9/1m}}, public: t}")), "locked"),
