@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, UPGRADE};
 use http::{HeaderValue, Version};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -87,6 +87,11 @@ pub(crate) fn request(
         // Cookies may come in crumbs (RFC 9113, 8.2.3) that HTTP/1.1 does not know.
         join_cookies(upstream)?;
         restore_te(session.req_header(), upstream)?;
+    }
+    if ctx.facts.websocket {
+        // Hop by hop, and so removed above with whatever else `Connection` named.
+        upstream.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
+        upstream.insert_header(UPGRADE, HeaderValue::from_static("websocket"))?;
     }
     if let Some(length) = ctx.held {
         upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
