@@ -10,6 +10,7 @@ use crate::run::Mode;
 /// Checks the order, and gathers what the route's checks ask of body and answer.
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
     identity(build, route, uses, at);
+    place(build, route, uses);
     let mut edits = Vec::new();
     let (mut body_need, mut max_body, mut max_response) = (None, route.max_body, None);
     for (step, used) in paired(route, uses) {
@@ -42,6 +43,22 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
     }
     (route.body_need, route.max_body) = (body_need, max_body);
     (route.max_response, route.edits) = (max_response, edits);
+}
+
+fn place(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
+    let mut known = false;
+    for (step, used) in paired(route, uses) {
+        let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
+            continue;
+        };
+        if named.check.needs().place && !known && step.mode != Mode::Disabled {
+            let name = &named.name;
+            let message =
+                format!("`{name}` needs to know where the client is: put a geo check before it");
+            build.faults.error(used.at.clone(), message);
+        }
+        known |= named.check.gives().place && step.mode != Mode::Disabled;
+    }
 }
 
 fn identity(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], at: &Path) {
