@@ -69,7 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pairs: 1_000,
-            name: 4 << 10,
+            name: 8 << 10,
             depth: 64,
             parts: 100,
             total: 16 << 20,

@@ -5,7 +5,8 @@
 pub struct Limits {
     /// Arguments of query and body together. Default 1000.
     pub args: usize,
-    /// Bytes of one argument's or cookie's name. Default 1024.
+    /// Bytes of one argument's or cookie's name. Default 8192: clients post JSON as a form, which makes all of it one
+    /// name.
     pub name: usize,
     /// Bytes of one value. Default 1 MiB.
     pub value: usize,
@@ -22,7 +23,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             args: 1000,
-            name: 1024,
+            name: 8 << 10,
             value: 1 << 20,
             depth: 64,
             work: 64 << 20,
