@@ -1,6 +1,7 @@
 //! The operators' listener: metrics, health, the policy in service, reload, bans. Has its own thread, so that it
 //! answers while traffic is at its worst; `guard` keeps browsers and strangers out.
 
+pub(crate) mod bans;
 mod guard;
 
 use std::io;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use policy::decision::RouteId;
 use policy::settings::Secret;
@@ -33,6 +34,8 @@ pub(crate) struct Admin {
     pub(crate) reloader: Arc<Reloader>,
     /// Numbers and lines.
     pub(crate) watch: Arc<Watch>,
+    /// Bans that were made here.
+    pub(crate) bans: Arc<bans::Bans>,
     /// Bearer tokens that are accepted; none is asked for when empty.
     pub(crate) tokens: Arc<[Secret]>,
 }
@@ -122,6 +125,8 @@ fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/policy", get(policy))
         .route("/reload", post(reload))
+        .route("/bans", get(bans::list).post(bans::add))
+        .route("/bans/{kind}/{who}", delete(bans::remove))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(
@@ -181,6 +186,9 @@ fn describe(shared: &Shared, status: &Status) -> Value {
     })
 }
 
+/// Reads a number that the traffic side keeps.
+type Read = fn(&Shared) -> u64;
+
 /// Shows what the gateway keeps outside of the metrics themselves.
 ///
 /// # Errors
@@ -190,11 +198,11 @@ pub(crate) fn show_shared(
     shared: &Arc<Shared>,
 ) -> Result<(), prometheus::Error> {
     use crate::metrics::Kind::{Counter, Gauge};
-    let at = |read: fn(&Shared) -> u64| {
+    let at = |read: Read| {
         let shared = Arc::clone(shared);
         move || read(&shared)
     };
-    let gauges: [(&str, &str, fn(&Shared) -> u64); 5] = [
+    let gauges: [(&str, &str, Read); 5] = [
         (
             "body_bytes_held",
             "Bytes of request bodies held back now.",

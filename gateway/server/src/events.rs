@@ -27,6 +27,10 @@ pub(crate) enum Kind {
     PolicyLoaded,
     /// A policy had faults; the one before it keeps serving.
     PolicyRejected,
+    /// An operator banned a client or a user.
+    Banned,
+    /// An operator lifted a ban.
+    Unbanned,
     /// The gateway listens.
     Started,
     /// The gateway takes no more connections.
@@ -46,6 +50,8 @@ impl Kind {
             Self::Malformed => "malformed",
             Self::PolicyLoaded => "policy_loaded",
             Self::PolicyRejected => "policy_rejected",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
             Self::Started => "started",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",

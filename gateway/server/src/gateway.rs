@@ -128,6 +128,7 @@ impl Gateway {
             shared: Arc::clone(&self.shared),
             reloader: Arc::clone(&self.reloader),
             watch: Arc::clone(&self.watch),
+            bans: Arc::default(),
             tokens: written
                 .map(|admin| admin.tokens.clone())
                 .unwrap_or_default()
@@ -152,7 +153,7 @@ impl Gateway {
         let _inside = runtime.enter();
         self.hear_signals()
             .map_err(|why| format!("signals: {why}"))?;
-        self.tell(Kind::Started, &self.places());
+        tokio::spawn(self.started());
         let options = serve::Options {
             base: self.folder.clone(),
             upgrade_folder: options.upgrade_folder,
@@ -160,7 +161,7 @@ impl Gateway {
         };
         let served = runtime.block_on(serve::serve(Arc::clone(&self.shared), options));
         let detail = served.as_ref().err().map_or("ended", String::as_str);
-        self.tell(Kind::Stopped, detail);
+        tell(&self.shared, &self.watch, Kind::Stopped, detail);
         self.watch.events.flush(LAST_LINES);
         served
     }
@@ -179,17 +180,15 @@ impl Gateway {
         )
     }
 
-    fn tell(&self, kind: Kind, detail: &str) {
-        let snapshot = self.shared.load();
-        log::info!("{}: {detail}", kind.as_str());
-        self.watch.events.emit(&Event {
-            time: unix_ms(),
-            kind,
-            policy_version: Some(snapshot.version),
-            policy_hash: snapshot.policy.hash(),
-            detail,
-            ..Event::default()
-        });
+    /// Says that it serves, once it does.
+    fn started(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (shared, watch, places) = (self.shared(), Arc::clone(&self.watch), self.places());
+        async move {
+            while !shared.ready() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tell(&shared, &watch, Kind::Started, &places);
+        }
     }
 
     /// SIGHUP reads the policy again, SIGUSR1 opens the events file again; the ending ones are only written down here,
@@ -232,6 +231,19 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+fn tell(shared: &Shared, watch: &Watch, kind: Kind, detail: &str) {
+    let snapshot = shared.load();
+    log::info!("{}: {detail}", kind.as_str());
+    watch.events.emit(&Event {
+        time: unix_ms(),
+        kind,
+        policy_version: Some(snapshot.version),
+        policy_hash: snapshot.policy.hash(),
+        detail,
+        ..Event::default()
+    });
 }
 
 /// What is written down when a signal asks for the end.
