@@ -139,6 +139,8 @@ fn drop_fields(upstream: &mut RequestHeader, ctx: &Ctx) {
         .headers
         .keys()
         .filter(|name| framing::is_dropped(name))
+        // Pingora has already normalised the handshake of a WebSocket and removed any other upgrade.
+        .filter(|name| !(ctx.facts.websocket && (**name == UPGRADE || **name == CONNECTION)))
         .cloned()
         .collect();
     for name in forwarding.iter().chain(ctx.snapshot.policy.owned_headers()) {

@@ -82,7 +82,7 @@ impl Default for Places {
 
 impl Places {
     pub(crate) fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
+        self.total.load(Ordering::Acquire)
     }
 
     /// Takes a place among all connections.
@@ -96,6 +96,19 @@ impl Places {
             places: Arc::clone(self),
             client: None,
         })
+    }
+
+    fn leave(&self, client: IpAddr) {
+        let Some(shard) = self.shard(client) else {
+            return;
+        };
+        let mut shard = shard.lock();
+        if let Some(count) = shard.get_mut(&client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                shard.remove(&client);
+            }
+        }
     }
 
     fn shard(&self, client: IpAddr) -> Option<&Mutex<HashMap<IpAddr, u32, RandomState>>> {
@@ -131,20 +144,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.total.fetch_sub(1, Ordering::Relaxed);
-        let Some((client, shard)) = self
-            .client
-            .and_then(|client| Some((client, self.places.shard(client)?)))
-        else {
-            return;
-        };
-        let mut shard = shard.lock();
-        if let Some(count) = shard.get_mut(&client) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                shard.remove(&client);
-            }
+        if let Some(client) = self.client {
+            self.places.leave(client);
         }
+        // Last: who sees the total go down may count on the client's place.
+        self.places.total.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -18,6 +18,10 @@ use crate::record::Refused;
 use crate::serve::Running;
 
 const BACKLOG: u32 = 4096;
+/// Said without having read a request, and before a policy is known.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+Content-Length: 93\r\nRetry-After: 1\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"busy, try again\",\"status\":503,\"reason\":\"overload\",\"detail\":\"\"}";
 /// After an accept that failed for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -121,6 +125,14 @@ impl Open {
         }
     }
 
+    /// Drops a connection that has no place. On a plain listener it is told so, if it takes the words at once.
+    fn shed(&self, running: &Running, socket: &Socket, why: Refused) {
+        if self.tls.is_none() {
+            socket.tell(BUSY);
+        }
+        running.shared.observer().connection_refused(why);
+    }
+
     /// Gives the connection a place and a task, or drops it.
     fn welcome(&self, running: &Arc<Running>, socket: Socket, peer: SocketAddr) {
         let snapshot = running.shared.load();
@@ -128,11 +140,11 @@ impl Open {
         let observer = running.shared.observer();
         let mut place = match running.shared.places().enter(limits.connections) {
             Ok(place) => place,
-            Err(why) => return observer.connection_refused(why),
+            Err(why) => return self.shed(running, &socket, why),
         };
         let named = matches!(socket, Socket::Unix(_)) || self.settings.proxy_protocol;
         if !named && let Err(why) = place.claim(peer.ip(), limits.connections_per_client) {
-            return observer.connection_refused(why);
+            return self.shed(running, &socket, why);
         }
         observer.connection_opened();
         let running = Arc::clone(running);

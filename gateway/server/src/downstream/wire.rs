@@ -44,6 +44,16 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
+impl Socket {
+    /// Writes what fits at once; whether it arrives does not matter.
+    pub(crate) fn tell(&self, words: &[u8]) {
+        let _ = match self {
+            Self::Tcp(socket) => socket.try_write(words),
+            Self::Unix(socket) => socket.try_write(words),
+        };
+    }
+}
+
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         match self {
