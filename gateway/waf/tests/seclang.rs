@@ -169,6 +169,17 @@ SecRule TX:/seen_.*/ "@gt 1" "id:2,phase:2,pass,msg:'%{MATCHED_VAR_NAME}'"
 }
 
 #[test]
+fn a_chain_over_what_matched_sees_only_what_matched_before() {
+    let rules = r#"
+SecRule ARGS "@contains x" "id:1,phase:2,deny,chain"
+  SecRule MATCHED_VARS "@contains y" "setvar:tx.seen=+1"
+SecRule TX:seen "@eq 2" "id:2,phase:2,pass"
+"#;
+    assert!(ids(rules, "a=x&b=y").is_empty());
+    assert_eq!(ids(rules, "a=xy&b=x&c=xy"), [1, 2]);
+}
+
+#[test]
 fn default_actions_includes_and_the_engine() {
     let rules = "SecRuleEngine DetectionOnly\nSecDefaultAction \"phase:2,log,deny,t:lowercase\"\nInclude *.conf\n\
                  SecRule ARGS \"@streq abc\" \"id:1,phase:2,block\"\nSecRule ARGS \"@streq ABC\" \"id:2,phase:2,block,t:none\"";

@@ -290,10 +290,16 @@ impl Walk<'_> {
                 any = self.ask(asked, target.label, own, &value);
             }
         } else {
-            // The list may change while its members are asked: it is walked by place.
-            let mut at = 0;
-            while self.dynamic_member(target, at, &mut name, &mut value) {
-                at += 1;
+            // A match adds to the very lists that are walked: only what was there before counts.
+            let before = self
+                .state
+                .matched
+                .max(self.program.names.len() + self.state.tx.others().len());
+            let matched = self.state.matched;
+            for at in 0..before {
+                if !self.dynamic_member(target, (at, matched), &mut name, &mut value) {
+                    break;
+                }
                 let excluded = asked
                     .link
                     .except
@@ -309,11 +315,11 @@ impl Walk<'_> {
         any
     }
 
-    /// The member at a place, names of unset variables skipped; false past the end.
+    /// The member at a place, names of unset variables skipped; false past the end. `matched` matches count.
     fn dynamic_member(
         &self,
         target: &Target,
-        at: usize,
+        (at, matched): (usize, usize),
         name: &mut Vec<u8>,
         value: &mut Vec<u8>,
     ) -> bool {
@@ -341,7 +347,7 @@ impl Walk<'_> {
                 .nth(at)
                 .is_some_and(|(name, value)| take(name, value));
         }
-        let known = state.list.get(..state.matched).unwrap_or_default();
+        let known = state.list.get(..matched).unwrap_or_default();
         if target.variables.has(Variable::MatchedVar) {
             at == 0 && take(&[], &state.var)
         } else if target.variables.has(Variable::MatchedVarName) {
