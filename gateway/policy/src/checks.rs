@@ -24,6 +24,8 @@ pub struct Needs {
 pub struct Gives {
     /// Establishes who asks.
     pub identity: bool,
+    /// Lets pass who says nothing about that: a route with this check alone is a public one.
+    pub anonymous: bool,
     /// Establishes where the client is.
     pub place: bool,
 }

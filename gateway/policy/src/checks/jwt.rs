@@ -53,6 +53,7 @@ impl Check {
     pub(super) fn gives(&self) -> Gives {
         Gives {
             identity: true,
+            anonymous: self.optional,
             ..Gives::default()
         }
     }

@@ -45,6 +45,12 @@ pub(super) struct With<'t> {
 /// Reads every definition; the instances come when routes ask.
 pub(super) fn define<'t>(build: &mut Build<'t, '_>) {
     let section = Path::default().key("checks");
+    if let Some(entry) = build.tree.root.entry("checks")
+        && !matches!(entry.value.value, Value::Map(_))
+    {
+        let message = format!("expected a map, found {}", entry.value.describe());
+        build.faults.error(section.clone(), message);
+    }
     let entries = build
         .tree
         .root
@@ -85,7 +91,7 @@ fn definition<'t>(build: &mut Build<'t, '_>, entry: &'t Entry, at: Path) -> Defi
         None if matches!(node.value, Value::Map(_)) && word.is_none() => {
             faults.error(
                 at.clone(),
-                format!("`check` is missing: one of {}", KINDS.join(", ")),
+                "`check` is missing: the kind of check, such as `check: ip`",
             );
         }
         Some(word) if kind.is_none() => {

@@ -3,14 +3,15 @@
 use super::Build;
 use super::chains::Use;
 use super::routes::paired;
+use crate::checks::{Gives, Needs};
 use crate::fault::Path;
 use crate::policy::Route;
-use crate::run::Mode;
+use crate::run::{Mode, Step};
 
 /// Checks the order, and gathers what the route's checks ask of body and answer.
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
-    identity(build, route, uses, at);
-    place(build, route, uses);
+    order(build, route, uses);
+    public(build, route, uses, at);
     let mut edits = Vec::new();
     let (mut body_need, mut max_body, mut max_response) = (None, route.max_body, None);
     for (step, used) in paired(route, uses) {
@@ -45,51 +46,80 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
     (route.max_response, route.edits) = (max_response, edits);
 }
 
-fn place(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
+/// What a check may need of those before it: how it is said, and who gives it.
+struct Given {
+    needed: fn(Needs) -> bool,
+    given: fn(Gives) -> bool,
+    what: &'static str,
+    example: &'static str,
+}
+
+const GIVEN: [Given; 2] = [
+    Given {
+        needed: |needs| needs.identity,
+        given: |gives| gives.identity,
+        what: "who asks",
+        example: "jwt",
+    },
+    Given {
+        needed: |needs| needs.place,
+        given: |gives| gives.place,
+        what: "where the client is",
+        example: "geo",
+    },
+];
+
+fn order(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
+    let pairs = paired(route, uses);
+    let named = |build: &Build<'_, '_>, step: &Step| {
+        let named = build.checks.named.get(usize::from(step.id.0))?;
+        Some((named.name.clone(), named.check.needs(), named.check.gives()))
+    };
+    for given in &GIVEN {
+        let mut known = false;
+        for (position, (step, used)) in pairs.iter().enumerate() {
+            let Some((name, needs, gives)) =
+                named(build, step).filter(|_| step.mode != Mode::Disabled)
+            else {
+                continue;
+            };
+            if (given.needed)(needs) && !known {
+                let after = pairs.iter().skip(position + 1);
+                let later = after
+                    .filter_map(|(step, _)| named(build, step))
+                    .find(|(_, _, gives)| (given.given)(*gives));
+                let advice = match later {
+                    Some((later, ..)) => format!("put it after `{later}`"),
+                    None => format!(
+                        "put a check before it that establishes that, such as {}",
+                        given.example
+                    ),
+                };
+                let message = format!("`{name}` needs to know {}: {advice}", given.what);
+                build.faults.error(used.at.clone(), message);
+            }
+            known |= (given.given)(gives);
+        }
+    }
+}
+
+/// A route says why it is public exactly when nothing makes its clients say who they are.
+fn public(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], at: &Path) {
     let mut known = false;
+    let mut observed = None;
     for (step, used) in paired(route, uses) {
         let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
             continue;
         };
-        if named.check.needs().place && !known && step.mode != Mode::Disabled {
-            let name = &named.name;
-            let message =
-                format!("`{name}` needs to know where the client is: put a geo check before it");
-            build.faults.error(used.at.clone(), message);
-        }
-        known |= named.check.gives().place && step.mode != Mode::Disabled;
-    }
-}
-
-fn identity(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], at: &Path) {
-    let mut known = false;
-    let mut observed = None;
-    let pairs = paired(route, uses);
-    for (position, (step, used)) in pairs.iter().enumerate() {
-        let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
-            continue;
-        };
-        if named.check.needs().identity && !known && step.mode != Mode::Disabled {
-            let later = pairs.iter().skip(position + 1).find_map(|(step, _)| {
-                let later = build.checks.named.get(usize::from(step.id.0))?;
-                later.check.gives().identity.then_some(later.name.as_str())
-            });
-            let name = &named.name;
-            let message = match later {
-                Some(later) => format!("`{name}` needs to know who asks: put it after `{later}`"),
-                None => format!(
-                    "`{name}` needs to know who asks: put a check before it that establishes that, such as jwt"
-                ),
-            };
-            build.faults.error(used.at.clone(), message);
-        }
-        if named.check.gives().identity {
-            known |= step.mode != Mode::Disabled;
+        let gives = named.check.gives();
+        if gives.identity && !gives.anonymous && step.mode != Mode::Disabled {
+            known = true;
             if matches!(step.mode, Mode::Observe | Mode::Sample(_)) {
                 observed = Some((named.name.clone(), used.at.clone()));
             }
         }
     }
+    let key = at.key("public");
     match (&route.public, known) {
         (None, false) => {
             let message = "nobody has to say who they are here: use a check that establishes it, such as jwt, or say \
@@ -97,14 +127,11 @@ fn identity(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], at: &Path) {
             build.faults.error(at.clone(), message);
         }
         (Some(reason), false) if reason.trim().is_empty() => {
-            build
-                .faults
-                .error(at.key("public"), "a public route needs a reason");
+            build.faults.error(key, "a public route needs a reason");
         }
-        (Some(_), true) => {
-            let message = "this route establishes who asks: it is not public";
-            build.faults.warning(at.key("public"), message);
-        }
+        (Some(_), true) => build
+            .faults
+            .warning(key, "this route establishes who asks: it is not public"),
         (Some(_), false) | (None, true) => {}
     }
     if let Some((name, at)) = observed {

@@ -121,7 +121,9 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
 
 fn named(build: &mut Build<'_, '_>, spec: &spec::route::Route, index: usize, at: &Path) -> String {
     let Some(name) = spec.name.clone() else {
-        build.faults.error(at.clone(), "`name` is missing");
+        if !build.written(&at.key("name")) {
+            build.faults.error(at.clone(), "`name` is missing");
+        }
         return format!("routes[{index}]");
     };
     if let Err(why) = super::name(&name) {
@@ -141,12 +143,17 @@ fn named(build: &mut Build<'_, '_>, spec: &spec::route::Route, index: usize, at:
 }
 
 impl Build<'_, '_> {
+    /// Whether something stands there; a broken value was reported with its place.
+    fn written(&self, at: &Path) -> bool {
+        self.tree.root.locate(at).1 == at.0.len()
+    }
+
     fn target(&mut self, to: Option<&str>, at: &Path) -> Option<UpstreamId> {
         let Some(to) = to else {
-            self.faults.error(
-                at.clone(),
-                "`to` is missing: the upstream that permitted requests go to",
-            );
+            if !self.written(&at.key("to")) {
+                let message = "`to` is missing: the upstream that permitted requests go to";
+                self.faults.error(at.clone(), message);
+            }
             return None;
         };
         let names = || {

@@ -253,6 +253,8 @@ impl<'n> Reader<'n, '_> {
         visitor: V,
     ) -> Result<V::Value, Fail> {
         let (word, content) = match &self.node.value {
+            // What is no word of these is not worth quoting.
+            Value::Scalar { text, .. } if !variants.contains(&&**text) => (&**text, None),
             Value::Scalar { .. } => (self.text()?, None),
             Value::Map(entries) => match entries.as_slice() {
                 [entry] => (&*entry.key, Some(entry)),
