@@ -6,11 +6,14 @@ mod names;
 mod tally;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use policy::Policy;
 use policy::decision::{Action, CheckId, Reason, RouteId, Would};
+use policy::settings::Upstream;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -47,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) connections_open: IntGauge,
     connections_refused: IntCounterVec,
     server_healthy: GaugeVec,
+    servers: Mutex<BTreeSet<(String, String)>>,
     reloads: IntCounterVec,
     policy_info: GaugeVec,
     policy_loaded: Gauge,
@@ -198,6 +202,7 @@ impl Metrics {
                 "events_dropped_total",
                 "Event lines that were lost.",
             )?,
+            servers: Mutex::default(),
             registry,
             names,
             tally,
@@ -266,6 +271,27 @@ impl Metrics {
     pub(crate) fn server_health(&self, group: &str, server: &str, healthy: bool) {
         let gauge = self.server_healthy.with_label_values(&[group, server]);
         gauge.set(if healthy { 1.0 } else { 0.0 });
+    }
+
+    /// Shows the servers of a policy's upstream groups, and no others. One that is new counts as healthy until a check
+    /// says otherwise.
+    pub(crate) fn expect_servers(&self, upstreams: &[Upstream]) {
+        let now: BTreeSet<_> = upstreams
+            .iter()
+            .flat_map(|group| {
+                let servers = group.servers.iter();
+                servers.map(|server| (group.name.clone(), server.address.to_string()))
+            })
+            .collect();
+        let mut shown = self.servers.lock();
+        for (group, server) in now.difference(&shown) {
+            self.server_health(group, server, true);
+        }
+        for (group, server) in shown.difference(&now) {
+            // Fails only for one that was never shown.
+            let _ = self.server_healthy.remove_label_values(&[group, server]);
+        }
+        *shown = now;
     }
 
     /// A policy is in service.
@@ -436,6 +462,44 @@ mod tests {
             .into_iter()
             .for_each(|worker| worker.join().unwrap());
         assert!(text(&metrics).contains(r#"status="404"} 20000"#));
+    }
+
+    #[test]
+    fn shows_the_servers_of_the_policy_in_service() {
+        use policy::settings::{Balance, Protocol, Server, ServerAddress, Timeouts, Upstream};
+        let second = Duration::from_secs(1);
+        let group = |port| Upstream {
+            name: "app".to_owned(),
+            servers: vec![Server {
+                address: ServerAddress::Tcp("127.0.0.1".to_owned(), port),
+                weight: 1,
+            }],
+            balance: Balance::RoundRobin,
+            health: None,
+            timeouts: Timeouts {
+                connect: second,
+                read: second,
+                write: second,
+                idle: second,
+            },
+            tls: None,
+            protocol: Protocol::Http1,
+            retries: 0,
+            keepalive: 1,
+        };
+        let metrics = Metrics::new().unwrap();
+        let line = |port: u16, value: u8| {
+            format!(
+                r#"palisade_upstream_server_healthy{{server="127.0.0.1:{port}",upstream="app"}} {value}"#
+            )
+        };
+        metrics.expect_servers(&[group(1)]);
+        metrics.server_health("app", "127.0.0.1:1", false);
+        metrics.expect_servers(&[group(1)]);
+        assert!(text(&metrics).contains(&line(1, 0)));
+        metrics.expect_servers(&[group(2)]);
+        let text = text(&metrics);
+        assert!(text.contains(&line(2, 1)) && !text.contains("127.0.0.1:1\""));
     }
 
     #[test]

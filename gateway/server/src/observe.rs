@@ -58,7 +58,7 @@ impl Watch {
         }
     }
 
-    /// Looks up a policy's counters before the policy serves.
+    /// Looks up a policy's counters and servers before the policy serves.
     pub(crate) fn expect(&self, version: u64, policy: &Policy) {
         let mut all = vec![(version, Arc::new(self.metrics.resolve(policy)))];
         let before = self.resolved.load();
@@ -70,6 +70,7 @@ impl Watch {
                 .cloned(),
         );
         self.resolved.store(Arc::new(all));
+        self.metrics.expect_servers(&policy.settings().upstreams);
     }
 
     fn count(&self, record: &Record<'_>) {

@@ -114,7 +114,11 @@ impl Reloader {
         let _one = self.attempt.lock();
         // Taken before the load: what changes while it reads is noticed afterwards.
         let mut files = self.files();
-        files.look();
+        let changed = files.look();
+        // Somebody else loaded that change while this one waited for its turn.
+        if trigger == Trigger::File && !changed {
+            return Ok(self.status());
+        }
         let serving = self.shared.load();
         let (loaded, seen) = self.file.load_after(Some(&serving.policy));
         let outcome = match loaded {
