@@ -175,10 +175,10 @@ mod tests {
 
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{Ports, Stage};
+    use super::{PolicyFile, Ports, Stage, unix_ms};
 
     #[test]
-    fn fills_a_folder_and_keeps_secrets_private() {
+    fn fills_a_folder_with_a_policy_that_holds_what_it_claims() {
         let folder = tempfile::tempdir().unwrap();
         let ports = Ports {
             http: 0,
@@ -191,7 +191,14 @@ mod tests {
             let about = std::fs::metadata(folder.path().join(name)).unwrap();
             assert_eq!(about.permissions().mode() & 0o777, 0o600);
         }
-        let policy = std::fs::read_to_string(folder.path().join("policy.yaml")).unwrap();
+        let file = PolicyFile::find(folder.path()).unwrap();
+        let loaded = file.load().0.unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let policy = &loaded.policy;
+        for report in policy::cases::run(policy, policy.cases(), unix_ms()) {
+            assert!(report.differences.is_empty(), "{report:?}");
+        }
+        let policy = std::fs::read_to_string(file.path()).unwrap();
         assert!(policy.contains("127.0.0.1:3\"") && !policy.contains('@'));
     }
 }

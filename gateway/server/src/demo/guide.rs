@@ -11,6 +11,8 @@ pub(super) fn text(stage: &Stage) -> String {
     let web = format!("http://{}", stage.http);
     let tls = format!("https://localhost:{}", stage.https.port());
     let folder = stage.folder.display();
+    let palisade = std::env::current_exe()
+        .map_or_else(|_| "palisade".to_owned(), |path| path.display().to_string());
     let mut out = format!(
         "\nPalisade is in front of a small shop: {} (TLS: {tls}).\nPaste these into another terminal; Ctrl-C ends everything.\n",
         paint.tone(Tone::Strong, &web),
@@ -74,7 +76,7 @@ pub(super) fn text(stage: &Stage) -> String {
     try_it(
         "Why a request is refused, without sending it",
         &[format!(
-            "palisade explain {folder}/policy.yaml \"GET /search?q=<script>alert(1)</script>\""
+            "{palisade} explain {folder}/policy.yaml \"GET /search?q=<script>alert(1)</script>\""
         )],
     );
     try_it(
