@@ -10,7 +10,10 @@ const TEXT: &str = "Content-Type: application/octet-stream\r\n";
 
 fn plan(origin: &Origin) -> Plan {
     Plan::new(origin.address)
-        .check("scan", "{check: waf, rules: [waf/*.yaml]}")
+        .check(
+            "scan",
+            "{check: waf, rules: [waf/*.yaml], body: {inspect: 4MiB}}",
+        )
         .route("{name: all, match: {path: \"/*\"}, to: app, use: [scan], public: test}")
         .tls()
         .rules()

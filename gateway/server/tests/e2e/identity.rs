@@ -134,7 +134,7 @@ fn accepts_every_asymmetric_algorithm_from_a_jwks_file_and_from_pem() {
         let pem = Gateway::start(&plan(
             &origin,
             &format!(
-                "key_file: {}, algorithms: [{alg}]",
+                "pem_files: {}, algorithms: [{alg}]",
                 file(&format!("{name}.public"))
             ),
         ));
@@ -172,7 +172,7 @@ fn refuses_every_known_way_to_cheat() {
     let hs = Gateway::start(&plan(&origin, "secret: jwt, algorithms: [HS256]"));
     let rs = Gateway::start(&plan(
         &origin,
-        &format!("key_file: {}, algorithms: [RS256]", file("rsa.public")),
+        &format!("pem_files: {}, algorithms: [RS256]", file("rsa.public")),
     ));
     let jwks = Gateway::start(&plan(
         &origin,
