@@ -93,8 +93,10 @@ fn check(
     let name = group.name().to_owned();
     tokio::spawn(async move {
         let good = health::probe(&connector, peer, &health, server.name()).await;
-        if server.probed(good, health.healthy_after, health.unhealthy_after) {
-            shared.observer().server_health(&name, server.name(), good);
-        }
+        let healthy = server.probed(good, health.healthy_after, health.unhealthy_after);
+        // After every probe: a server that never changed must be seen, too.
+        shared
+            .observer()
+            .server_health(&name, server.name(), healthy);
     });
 }

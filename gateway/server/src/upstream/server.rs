@@ -123,20 +123,21 @@ impl Server {
         self.lookup().is_none() || !self.resolved.load().is_empty()
     }
 
-    /// Takes the outcome of a probe; true when the server's health changed.
+    /// Takes the outcome of a probe; whether the server counts as healthy now.
     pub(super) fn probed(&self, good: bool, healthy_after: u32, unhealthy_after: u32) -> bool {
-        if self.healthy.load(Ordering::Relaxed) == good {
+        let before = self.healthy.load(Ordering::Relaxed);
+        if before == good {
             self.streak.store(0, Ordering::Relaxed);
-            return false;
+            return before;
         }
         let needed = if good { healthy_after } else { unhealthy_after };
         if self.streak.fetch_add(1, Ordering::Relaxed) + 1 < needed {
-            return false;
+            return before;
         }
         self.streak.store(0, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         self.healthy.store(good, Ordering::Relaxed);
-        true
+        good
     }
 }
 
@@ -147,10 +148,10 @@ mod tests {
     #[test]
     fn changes_its_health_only_after_enough_probes_in_a_row() {
         let server = Server::new(&ServerAddress::Tcp("127.0.0.1".to_owned(), 1));
-        assert!(!server.probed(false, 2, 2));
-        assert!(!server.probed(true, 2, 2));
-        assert!(!server.probed(false, 2, 2));
         assert!(server.probed(false, 2, 2));
+        assert!(server.probed(true, 2, 2));
+        assert!(server.probed(false, 2, 2));
+        assert!(!server.probed(false, 2, 2));
         assert!(!server.alive());
         assert!(!server.probed(true, 2, 2));
         assert!(server.probed(true, 2, 2));
