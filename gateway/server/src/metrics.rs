@@ -210,6 +210,11 @@ impl Metrics {
         for result in ["ok", "failed"] {
             metrics.reloads.with_label_values(&[result]);
         }
+        for why in crate::record::Refused::ALL {
+            metrics
+                .connections_refused
+                .with_label_values(&[why.as_str()]);
+        }
         Ok(metrics)
     }
 

@@ -73,6 +73,15 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// All of them, so that a metric can start each at zero.
+    pub const ALL: [Self; 5] = [
+        Self::Total,
+        Self::PerClient,
+        Self::Handshake,
+        Self::Slow,
+        Self::ProxyHeader,
+    ];
+
     /// The word in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
