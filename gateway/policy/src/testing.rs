@@ -1,11 +1,7 @@
-//! What the unit tests of checks share: files from a map, an invented store and clock, one request to ask about.
+//! What unit tests of checks share: files from a map, one request to ask about, a check in its invented surrounding.
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::pin::pin;
-use std::task;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
@@ -15,9 +11,8 @@ use crate::checks::{Check, OnError, Spec, Turn};
 use crate::context::{Context, Pending, Secrets};
 use crate::decision::{Answer, CheckId, Effects};
 use crate::fault::Path;
-use crate::io::{BodyFault, Io, Key, Now, Space, StoreFault};
+use crate::invented::{Invented, ready};
 use crate::key::Keys;
-use crate::limit::{Lease, Limit, Standing};
 use crate::request::{Facts, Framing, Request};
 use crate::sources::Sources;
 
@@ -51,62 +46,6 @@ struct Names;
 impl Secrets for Names {
     fn secret(&mut self, name: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, String> {
         Ok(vec![Zeroizing::new(name.as_bytes().to_vec())])
-    }
-}
-
-/// An invented store and clock. Limits and leases are not for it: they have a memory store of their own.
-#[derive(Debug)]
-pub(crate) struct Invented {
-    pub(crate) now: Now,
-    pub(crate) values: HashMap<(Space, Key), Bytes>,
-    pub(crate) fault: Option<StoreFault>,
-    pub(crate) body: Result<Bytes, BodyFault>,
-}
-
-impl Invented {
-    fn answer<T>(&self, value: T) -> Result<T, StoreFault> {
-        self.fault.map_or(Ok(value), Err)
-    }
-}
-
-impl Io for Invented {
-    fn now(&self) -> Now {
-        self.now
-    }
-
-    async fn count(&mut self, _: &Limit, _: Key, _: u32) -> Result<Standing, StoreFault> {
-        Err(StoreFault::Down)
-    }
-
-    async fn lease(&mut self, _: &Lease, _: Key) -> Result<bool, StoreFault> {
-        Err(StoreFault::Down)
-    }
-
-    async fn get(&mut self, space: Space, key: Key) -> Result<Option<Bytes>, StoreFault> {
-        self.answer(self.values.get(&(space, key)).cloned())
-    }
-
-    async fn put(
-        &mut self,
-        space: Space,
-        key: Key,
-        value: Bytes,
-        _: Duration,
-    ) -> Result<(), StoreFault> {
-        self.values.insert((space, key), value);
-        self.answer(())
-    }
-
-    async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
-        self.values.remove(&(space, key));
-        self.answer(())
-    }
-
-    async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {
-        match &self.body {
-            Ok(body) if body.len() as u64 > max => Err(BodyFault::TooLarge),
-            body => body.clone(),
-        }
     }
 }
 
@@ -189,12 +128,7 @@ impl Bench {
         };
         Self {
             check,
-            io: Invented {
-                now: Now::default(),
-                values: HashMap::new(),
-                fault: None,
-                body: Ok(Bytes::new()),
-            },
+            io: Invented::default(),
             facts: Facts::default(),
             effects: Effects::default(),
             pending,
@@ -223,16 +157,32 @@ impl Bench {
     }
 
     pub(crate) fn ask(&mut self, scene: &Scene) -> Answer {
+        self.put(&scene.request())
+    }
+
+    /// What one more request allocates, after some have warmed up what is reused.
+    pub(crate) fn allocations(&mut self, scene: &Scene) -> u64 {
         let request = scene.request();
+        for _ in 0..3 {
+            self.put(&request);
+            self.effects = Effects::default();
+        }
+        let counted = allocation_counter::measure(|| {
+            self.put(&request);
+        });
+        counted.count_total
+    }
+
+    fn put(&mut self, request: &Request<'_>) -> Answer {
         let mut turn = Turn {
-            request: &request,
+            request,
             facts: &mut self.facts,
             effects: &mut self.effects,
             io: &mut self.io,
             id: CheckId(0),
             route: 0,
         };
-        now(self.check.ask(&mut turn))
+        ready(self.check.ask(&mut turn)).unwrap_or_else(|| panic!("it waits"))
     }
 }
 
@@ -283,13 +233,4 @@ fn messages(pending: &[Pending]) -> Vec<String> {
         false => format!("{}: {}", fault.path, fault.message),
     };
     pending.iter().map(show).collect()
-}
-
-/// The output of a future that never waits.
-pub(crate) fn now<F: Future>(future: F) -> F::Output {
-    let mut context = task::Context::from_waker(task::Waker::noop());
-    match pin!(future).poll(&mut context) {
-        task::Poll::Ready(output) => output,
-        task::Poll::Pending => panic!("an invented store never waits"),
-    }
 }

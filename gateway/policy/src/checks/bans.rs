@@ -88,6 +88,7 @@ impl Check {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use serde_json::json;
@@ -102,7 +103,9 @@ mod tests {
     }
 
     fn ban(bench: &mut Bench, key: Key) {
-        bench.io.values.insert((Space::Ban, key), Bytes::from_static(b"{}"));
+        let (value, hour) = (Bytes::from_static(b"{}"), Duration::from_secs(3600));
+        let now = bench.io.now;
+        bench.io.memory.put(Space::Ban, key, value, hour, now).unwrap();
     }
 
     #[test]
@@ -133,12 +136,23 @@ mod tests {
     }
 
     #[test]
+    fn a_ban_ends_by_itself() {
+        let mut bench = Bench::new("bans", json!({}));
+        ban(&mut bench, client_key(Keys::process(), "192.0.2.1".parse().unwrap()));
+        bench.io.advance(Duration::from_secs(3599));
+        assert_eq!(bench.ask(&from("192.0.2.1")), Answer::deny(Reason::Banned));
+        bench.io.advance(Duration::from_secs(1));
+        assert_eq!(bench.ask(&from("192.0.2.1")), Answer::Pass);
+        assert_eq!(bench.allocations(&from("192.0.2.1")), 0);
+    }
+
+    #[test]
     fn refuses_without_a_store_unless_the_policy_says_otherwise() {
         let mut strict = Bench::new("bans", json!({}));
-        strict.io.fault = Some(StoreFault::Down);
+        strict.io.store_fault = Some(StoreFault::Down);
         assert_eq!(strict.ask(&Scene::default()), Answer::deny(Reason::StoreUnavailable));
         let mut lenient = Bench::new("bans", json!({"on_store_error": "allow"}));
-        lenient.io.fault = Some(StoreFault::Slow);
+        lenient.io.store_fault = Some(StoreFault::Slow);
         assert_eq!(lenient.ask(&Scene::default()), Answer::Pass);
         let faults = Bench::faults_of::<&str>("bans", json!({"on_store_error": "local"}), &[]);
         assert_eq!(faults, ["it.on_store_error: a ban has no local share: write `deny` or `allow`"]);

@@ -204,6 +204,12 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_allocates_nothing() {
+        let spec = json!({"deny": ["192.0.2.128/25 until 2026-12-31T00:00:00Z"], "allow": ["0.0.0.0/0"]});
+        assert_eq!(Bench::new("ip", spec).allocations(&Scene::default()), 0);
+    }
+
+    #[test]
     fn reads_files_and_globs() {
         let files = [("lists/a.txt", "192.0.2.1 # a\n"), ("lists/b.txt", "192.0.2.2\n"), ("ours", "0.0.0.0/0\n")];
         let spec = json!({"deny_files": ["lists/*.txt"], "allow_files": ["ours"]});

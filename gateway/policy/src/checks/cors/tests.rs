@@ -137,6 +137,12 @@ fn the_applications_own_permissions_are_removed() {
 }
 
 #[test]
+fn a_decision_allocates_nothing() {
+    assert_eq!(bench().allocations(&from("https://app.example.com")), 0);
+    assert_eq!(bench().allocations(&Scene::default()), 0);
+}
+
+#[test]
 fn faults_come_all_at_once() {
     let spec = json!({
         "origins": ["*", "app.example", "ftp://a", "https://a/b", "https://*.com", "null"],

@@ -144,6 +144,18 @@ fn every_cut_is_noticed() {
 }
 
 #[test]
+fn a_decision_allocates_nothing() {
+    let mut bench = bench(json!({"database": "geo.mmdb", "deny": {"countries": ["KP"], "asns": [1]}}));
+    for client in ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "127.0.0.1"] {
+        let scene = Scene {
+            client: client.parse().unwrap(),
+            ..Scene::default()
+        };
+        assert_eq!(bench.allocations(&scene), 0, "{client}");
+    }
+}
+
+#[test]
 fn every_bad_code_is_named() {
     let spec = json!({
         "database": "gone.mmdb",

@@ -155,6 +155,12 @@ fn a_compressed_body_is_refused_unless_the_policy_leaves_it_unread() {
 }
 
 #[test]
+fn a_clean_decision_allocates_nothing() {
+    let scene = query("q=the+union+will+select&page=2").header("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+    assert_eq!(bench(json!({})).allocations(&scene), 0);
+}
+
+#[test]
 fn faults_name_file_line_and_column() {
     let broken = "rules:\n  - id: 1\n    msg: one\n    targets: [argz]\n    any: [{regex: \"(\"}]\n\
                   \x20 - {id: 2, msg: two, targets: [args], any: [{contains: x}], transfrom: [lowercase]}\n";
