@@ -14,7 +14,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
-use policy::decision::RouteId;
 use policy::settings::Secret;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -171,15 +170,11 @@ async fn reload(State(admin): State<Admin>) -> Response {
 fn describe(shared: &Shared, status: &Status) -> Value {
     let snapshot = shared.load();
     let policy = &snapshot.policy;
-    let routes: Vec<&str> = (0..policy.route_count())
-        .filter_map(|id| u16::try_from(id).ok())
-        .map(|id| policy.route_name(RouteId(id)))
-        .collect();
     json!({
         "version": snapshot.version,
         "hash": policy.hash(),
         "loaded_at": rfc3339(status.loaded_at),
-        "routes": routes,
+        "routes": policy.coverage(),
         "warnings": status.warnings,
         "needs_restart": status.restart,
         "rejected": status.rejected,

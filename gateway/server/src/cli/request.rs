@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use policy::cases::Sent;
 use policy::request::Identity;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Largest body file, in bytes: as much as a route may allow to be inspected, and more.
@@ -23,7 +24,8 @@ pub(super) struct RequestArguments {
     /// A header field, as with curl; can be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The body: text, or @FILE. Makes the method POST unless one is given.
+    /// The body: text, or @FILE. Makes the method POST unless one is given; without a Content-Type header it is JSON where
+    /// it reads as JSON, else a form.
     #[arg(short, long, value_name = "TEXT|@FILE")]
     body: Option<String>,
     /// The client's address.
@@ -54,8 +56,10 @@ impl RequestArguments {
             None if self.body.is_some() => ("POST", self.request.trim()),
             None => ("GET", self.request.trim()),
         };
-        let headers = self.fields()?;
+        let mut headers = self.fields()?;
         let (target, host, tls) = self.place(target, &headers)?;
+        let body = self.body.as_deref().map(body).transpose()?;
+        complete(&mut headers, &host, body.as_deref());
         let sent = Sent {
             method: Method::from_bytes(method.as_bytes())
                 .map_err(|_| format!("`{method}` is no method"))?,
@@ -64,7 +68,7 @@ impl RequestArguments {
             peer: self.client,
             tls,
             headers,
-            body: self.body.as_deref().map(body).transpose()?,
+            body,
             websocket: self.websocket,
         };
         Ok((sent, self.identity()?))
@@ -136,6 +140,30 @@ impl RequestArguments {
     }
 }
 
+/// What every client sends unless told otherwise: rules ask for it.
+fn complete(headers: &mut HeaderMap, host: &str, body: Option<&[u8]>) {
+    let mut add = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.entry(name).or_insert(value);
+        }
+    };
+    add(header::HOST, host);
+    add(
+        header::USER_AGENT,
+        concat!("palisade/", env!("CARGO_PKG_VERSION")),
+    );
+    add(header::ACCEPT, "*/*");
+    if let Some(body) = body {
+        let json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        let form = "application/x-www-form-urlencoded";
+        add(
+            header::CONTENT_TYPE,
+            if json { "application/json" } else { form },
+        );
+        add(header::CONTENT_LENGTH, &body.len().to_string());
+    }
+}
+
 fn body(text: &str) -> Result<bytes::Bytes, String> {
     let Some(file) = text.strip_prefix('@').map(PathBuf::from) else {
         return Ok(text.to_owned().into());
@@ -199,7 +227,11 @@ mod tests {
             (sent.target.as_str(), sent.host.as_str(), sent.tls),
             ("/p", "b.test:8080", false)
         );
-        assert_eq!(read(&["/p", "--body", "z"]).unwrap().0.method, "POST");
+        let (sent, _) = read(&["/p", "--body", "{}"]).unwrap();
+        assert_eq!(
+            (sent.method.as_str(), &sent.headers["content-type"]),
+            ("POST", &"application/json".parse().unwrap())
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use prometheus::IntCounter;
@@ -18,6 +18,9 @@ const GATHER: Duration = Duration::from_millis(1);
 
 /// Most bytes in one write.
 const BATCH: usize = 256 * 1024;
+
+/// A failing disk is logged this often at most.
+const COMPLAIN: Duration = Duration::from_secs(10);
 
 /// Buffers that grew beyond this are not used again.
 const LARGEST_SPARE: usize = 64 * 1024;
@@ -101,7 +104,8 @@ impl Events {
             out: Out::open(&options.target)?,
             target: options.target,
             batch: Vec::new(),
-            lines: 0,
+            torn: false,
+            complained: None,
             used,
             lost: Arc::clone(&lost),
         };
@@ -157,7 +161,9 @@ struct Writer {
     out: Out,
     target: Target,
     batch: Vec<u8>,
-    lines: u64,
+    /// Whether the last line that was written is not ended.
+    torn: bool,
+    complained: Option<Instant>,
     used: Sender<Vec<u8>>,
     lost: Arc<Lost>,
 }
@@ -179,7 +185,6 @@ impl Writer {
         match message {
             Message::Line(line) => {
                 self.batch.extend_from_slice(&line);
-                self.lines += 1;
                 if line.capacity() <= LARGEST_SPARE {
                     // When nobody waits for buffers, this one is freed.
                     let _ = self.used.try_send(line);
@@ -203,6 +208,9 @@ impl Writer {
         if self.batch.is_empty() {
             return;
         }
+        if std::mem::take(&mut self.torn) {
+            self.batch.insert(0, b'\n');
+        }
         let dropped = self.lost.unreported.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let event = Event {
@@ -213,17 +221,31 @@ impl Writer {
             };
             line::write(&mut self.batch, &event, false);
         }
-        if let Err(why) = self.out.write(&self.batch) {
-            log::error!(
-                "events: {} lines lost, cannot write {:?}: {why}",
-                self.lines,
-                self.target
-            );
-            self.lost.add(self.lines);
-            self.lost.unreported.fetch_add(dropped, Ordering::Relaxed);
+        if let Err((written, why)) = self.out.write(&self.batch) {
+            self.failed(written, dropped, &why);
         }
         self.batch.clear();
-        self.lines = 0;
+    }
+
+    /// A full disk, a closed pipe: what was not written is counted, and a line that was cut is ended.
+    fn failed(&mut self, written: usize, dropped: u64, why: &io::Error) {
+        let rest = self.batch.get(written..).unwrap_or_default();
+        let lost = rest.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        // The line that told of earlier losses went as well, but was none of them.
+        self.lost.add(lost.saturating_sub(u64::from(dropped > 0)));
+        self.lost.unreported.fetch_add(dropped, Ordering::Relaxed);
+        let before = written.checked_sub(1).and_then(|last| self.batch.get(last));
+        self.torn = before.map_or(self.torn, |&byte| byte != b'\n');
+        if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+            log::error!(
+                "events: {lost} lines lost, cannot write {:?}: {why}",
+                self.target
+            );
+            self.complained = Some(Instant::now());
+        }
+        if let Ok(out) = Out::open(&self.target) {
+            self.out = out;
+        }
     }
 }
 
@@ -247,15 +269,24 @@ impl Out {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout(out) => {
-                let mut out = out.lock();
-                out.write_all(bytes)?;
-                out.flush()
+    /// Writes all of it; on failure tells how much was written.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            let result = match self {
+                Self::Stdout(out) => out
+                    .write(rest)
+                    .and_then(|count| out.flush().map(|()| count)),
+                Self::File(out) => out.write(rest),
+            };
+            match result {
+                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err((written, why)),
             }
-            Self::File(out) => out.write_all(bytes),
         }
+        Ok(())
     }
 }
 
@@ -329,6 +360,20 @@ mod tests {
             .count();
         assert_eq!(told, dropped.get());
         assert_eq!(written as u64 + told, 5001);
+    }
+
+    #[test]
+    fn a_full_disk_is_counted() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            return;
+        }
+        let (events, dropped) = events(full, WhenFull::Block, 8);
+        for _ in 0..3 {
+            events.emit(&Event::default());
+            events.flush(Duration::from_secs(10));
+        }
+        assert_eq!(dropped.get(), 3);
     }
 
     #[test]
