@@ -58,47 +58,67 @@ impl<K: Copy + Ord + Default> Sorted<K> for Tree<K> {
     }
 }
 
-/// IPv6 keys by their upper half, where nearly all networks differ: half the memory to look at.
+/// IPv6 keys by their upper half, where nearly all networks differ: less memory to look at.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
-    /// Distinct upper halves.
-    upper: Tree<u64>,
-    /// The keys with upper half `i` are `lower[first[i]..first[i + 1]]`.
-    first: Vec<u32>,
+    /// The first upper half of each leaf.
+    index: Tree<u64>,
+    leaves: Vec<Leaf>,
     lower: Vec<u64>,
+}
+
+/// Upper halves of one leaf; with [`Leaf`]'s other fields they fill two cache lines.
+const LEAF: usize = 10;
+
+/// Distinct upper halves, and where the keys of each begin. Both are found by one trip to memory.
+#[derive(Debug, Clone)]
+#[repr(align(128))]
+struct Leaf {
+    /// Those beyond `used` are `u64::MAX`.
+    upper: [u64; LEAF],
+    /// The keys with upper half `i` are `lower[first[i]..first[i + 1]]`.
+    first: [u32; LEAF + 1],
+    used: u16,
 }
 
 impl Sorted<u128> for Halves {
     fn new(keys: Vec<u128>) -> Self {
-        let mut upper = Vec::<u64>::new();
-        let mut first = Vec::new();
+        let mut groups = Vec::<(u64, u32)>::new();
         let mut lower = Vec::with_capacity(keys.len());
         for (position, key) in keys.into_iter().enumerate() {
             let (high, low) = halves(key);
-            if upper.last() != Some(&high) {
-                upper.push(high);
-                // Four billion boundaries would be a 100 GB list.
-                first.push(u32::try_from(position).unwrap_or(u32::MAX));
+            if groups.last().is_none_or(|&(last, _)| last != high) {
+                // Four billion boundaries would be a list of 100 GB.
+                groups.push((high, u32::try_from(position).unwrap_or(u32::MAX)));
             }
             lower.push(low);
         }
-        first.shrink_to_fit();
+        let end = u32::try_from(lower.len()).unwrap_or(u32::MAX);
+        let mut leaves = Vec::with_capacity(groups.len().div_ceil(LEAF));
+        let mut chunks = groups.chunks(LEAF).peekable();
+        while let Some(chunk) = chunks.next() {
+            let next = chunks
+                .peek()
+                .and_then(|next| next.first())
+                .map_or(end, |next| next.1);
+            leaves.push(Leaf::new(chunk, next));
+        }
+        let index = leaves.iter().map(|leaf| leaf.upper[0]).collect();
         Self {
-            upper: Tree::new(upper),
-            first,
+            index: Tree::new(index),
+            leaves,
             lower,
         }
     }
 
     fn position(&self, address: u128) -> Option<usize> {
         let (high, low) = halves(address);
-        let group = self.upper.position(high)?;
-        let start = *self.first.get(group)? as usize;
-        let end = self
-            .first
-            .get(group + 1)
-            .map_or(self.lower.len(), |&next| next as usize);
-        if self.upper.keys.get(group) != Some(&high) {
+        let leaf = self.leaves.get(self.index.position(high)?)?;
+        let smaller = leaf.upper.iter().filter(|&&upper| upper <= high).count();
+        let group = smaller.min(usize::from(leaf.used)).checked_sub(1)?;
+        let start = *leaf.first.get(group)? as usize;
+        let end = *leaf.first.get(group + 1)? as usize;
+        if leaf.upper.get(group) != Some(&high) {
             return end.checked_sub(1);
         }
         let smaller = self
@@ -109,9 +129,26 @@ impl Sorted<u128> for Halves {
     }
 
     fn bytes(&self) -> usize {
-        self.upper.bytes() + self.first.capacity() * 4 + self.lower.capacity() * 8
+        self.index.bytes() + self.leaves.capacity() * size_of::<Leaf>() + self.lower.capacity() * 8
     }
 }
+
+impl Leaf {
+    fn new(groups: &[(u64, u32)], end: u32) -> Self {
+        let mut leaf = Self {
+            upper: [u64::MAX; LEAF],
+            first: [end; LEAF + 1],
+            used: 0,
+        };
+        for ((upper, first), group) in leaf.upper.iter_mut().zip(&mut leaf.first).zip(groups) {
+            (*upper, *first) = *group;
+            leaf.used += 1;
+        }
+        leaf
+    }
+}
+
+const _: () = assert!(size_of::<Leaf>() == 128);
 
 fn halves(address: u128) -> (u64, u64) {
     ((address >> 64) as u64, address as u64)
