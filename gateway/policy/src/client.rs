@@ -59,13 +59,10 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr 
         return peer;
     }
     if headers.contains_key(&X_FORWARDED_FOR) {
-        return walk(peer, hops(headers, &X_FORWARDED_FOR, b','), trusted);
+        return walk(peer, hops(headers, &X_FORWARDED_FOR, hop), trusted);
     }
     if headers.contains_key(FORWARDED) {
-        let hops = elements(headers)
-            .into_iter()
-            .map(|element| element.and_then(forwarded_for));
-        return walk(peer, hops.rev(), trusted);
+        return walk(peer, hops(headers, &FORWARDED, forwarded_for), trusted);
     }
     let mut real = headers.get_all(&X_REAL_IP).iter();
     match (real.next(), real.next()) {
@@ -130,18 +127,19 @@ fn walk(peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>, trusted: &Netw
     client
 }
 
-/// Hops from right to left; empty list elements do not count (RFC 9110, 5.6.1).
+/// Hops from right to left; empty list elements do not count (RFC 9110, 5.6.1). Commas separate even within quotes: no
+/// proxy writes one into an address, and a quote that a client leaves open must not swallow what proxies append.
 fn hops<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-    separator: u8,
+    read: impl Fn(&[u8]) -> Option<IpAddr> + 'a,
 ) -> impl Iterator<Item = Option<IpAddr>> + 'a {
     let lines = headers.get_all(name).iter().rev();
     lines
-        .flat_map(move |line| line.as_bytes().rsplit(move |&byte| byte == separator))
+        .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|text| !text.is_empty())
-        .map(hop)
+        .map(read)
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
@@ -156,32 +154,6 @@ fn hop(text: &[u8]) -> Option<IpAddr> {
         (Err(_), None) => text.parse::<SocketAddr>().ok()?.ip(),
     };
     Some(address.to_canonical())
-}
-
-/// Elements of all `Forwarded` lines, from left to right; `None` where quotes do not pair.
-fn elements(headers: &HeaderMap) -> SmallVec<[Option<&[u8]>; 8]> {
-    let mut found = SmallVec::new();
-    for line in headers.get_all(FORWARDED) {
-        let (mut start, mut quoted, mut escaped) = (0, false, false);
-        let line = line.as_bytes();
-        for (index, &byte) in line.iter().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b',' if !quoted => {
-                    found.push(line.get(start..index));
-                    start = index + 1;
-                }
-                _ => {}
-            }
-        }
-        found.push(if quoted { None } else { line.get(start..) });
-    }
-    found.retain(|element: &mut Option<&[u8]>| {
-        element.is_none_or(|text| !text.trim_ascii().is_empty())
-    });
-    found
 }
 
 /// The address in `for=…` of one element; obfuscated names (`_hidden`, `unknown`) are none.

@@ -87,7 +87,20 @@ fn number(port: Option<&str>) -> Result<Option<u16>, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn canonical_is_a_fixed_point(raw in "[a-zA-Z0-9.:_\\[\\]@%-]{0,24}|\\PC{0,12}") {
+            let (mut out, mut again) = Default::default();
+            if let Ok(host) = canonical(&raw, &mut out) {
+                let same = canonical(host.name, &mut again);
+                prop_assert_eq!(same, Ok(Host { name: host.name, port: None }));
+            }
+        }
+    }
 
     #[test]
     fn spellings_of_one_host_become_one() {

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn trusted() -> Networks {
@@ -101,6 +103,7 @@ fn reads_forwarded_when_there_is_no_x_forwarded_for() {
         ("for=1.1.1.1;for=2.2.2.2", "10.0.0.1"),
         ("for=1.1.1.1, by=\"a,b\";for=192.0.2.9", "192.0.2.9"),
         ("for=1.1.1.1, for=\"192.0.2.9", "10.0.0.1"),
+        ("for=\"x, for=\"[2001:db8::9]:1\"", "2001:db8::9"),
         ("for=1.1.1.1, host=\"a\\\", for=3.3.3.3\"", "10.0.0.1"),
     ] {
         assert_eq!(client("10.0.0.1", &[("forwarded", value)]), want, "{value}");
@@ -168,4 +171,20 @@ fn the_upstream_is_told_one_address() {
         assert!(is_forwarding(&HeaderName::from_static(name)));
     }
     assert!(!is_forwarding(&HeaderName::from_static("x-request-id")));
+}
+
+proptest! {
+    /// Whatever stands left of the last hop that a trusted proxy wrote, it changes nothing.
+    #[test]
+    fn what_a_client_writes_never_moves_its_address(lie in "[ -~]{0,40}", second in "[ -~]{0,40}") {
+        for (name, own) in [("x-forwarded-for", "192.0.2.9, 10.0.0.2"), ("forwarded", "for=192.0.2.9, for=10.0.0.2")] {
+            let mut map = HeaderMap::new();
+            map.append(name, HeaderValue::from_str(&lie).unwrap());
+            map.append(name, HeaderValue::from_str(&format!("{second}, {own}")).unwrap());
+            let found = address("10.0.0.1".parse().unwrap(), &map, &trusted());
+            prop_assert_eq!(found.to_string(), "192.0.2.9");
+            let untrusted = address("192.0.2.1".parse().unwrap(), &map, &trusted());
+            prop_assert_eq!(untrusted.to_string(), "192.0.2.1");
+        }
+    }
 }
