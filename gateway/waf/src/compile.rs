@@ -1,6 +1,7 @@
 //! Rules → what a transaction runs: plans per phase and variable, one automaton of literals, and the list of what
 //! any rule reads at all.
 
+pub(crate) mod fold;
 pub(crate) mod literals;
 pub(crate) mod plan;
 mod reads;
@@ -9,6 +10,7 @@ mod triggers;
 
 use std::collections::HashMap;
 
+use fold::Folded;
 use literals::{Collector, Literals};
 use plan::{Builder, Plan, Probe};
 use requirement::Requirement;
@@ -31,6 +33,7 @@ pub(crate) struct Program {
     /// By phase: rules whose values cannot be scanned ahead, in order.
     pub(crate) direct: [Vec<u32>; 5],
     pub(crate) names: Names,
+    pub(crate) folded: Folded,
     /// What any rule reads; the rest is not even collected.
     pub(crate) reads: Variables,
 }
@@ -62,10 +65,16 @@ impl Reading {
 
 impl Program {
     pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
+        let folded = fold::fold(&rules, &names);
         let mut planner = Planner::default();
         let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
         let mut direct: [Vec<u32>; 5] = Default::default();
-        for (rule, number) in rules.iter().zip(0_u32..) {
+        let living = rules
+            .iter()
+            .zip(0_u32..)
+            .zip(&folded.dead)
+            .filter(|(_, dead)| !**dead);
+        for ((rule, number), _) in living {
             let Some(link) = rule.links.first() else {
                 continue;
             };
@@ -97,6 +106,7 @@ impl Program {
             phases,
             direct,
             names,
+            folded,
             reads,
         })
     }

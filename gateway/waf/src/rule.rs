@@ -80,6 +80,13 @@ pub(crate) struct Rule {
     pub(crate) skip_to: Option<u32>,
 }
 
+impl Rule {
+    /// A match changes what later rules see, or which are asked.
+    pub(crate) fn sets_anything(&self) -> bool {
+        self.skip_to.is_some() || self.links.iter().any(|link| !link.actions.is_empty())
+    }
+}
+
 /// Where a rule was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {

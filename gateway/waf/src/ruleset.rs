@@ -236,6 +236,20 @@ impl Tuning {
                 );
             }
         }
+        for (rule, (off, fixed)) in rules
+            .iter()
+            .zip(disabled.iter().zip(&ruleset.program.folded.fixed))
+        {
+            if *off && *fixed && rule.sets_anything() {
+                fault(
+                    "disabled".to_owned(),
+                    format!(
+                        "rule {} prepares what other rules rest on: use SecRuleRemoveById",
+                        rule.id
+                    ),
+                );
+            }
+        }
         let mut exclusions = Vec::new();
         for (at, exclusion) in options.exclusions.iter().enumerate() {
             let number = exclusion

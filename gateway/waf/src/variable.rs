@@ -35,7 +35,8 @@ variables! {
     Path "path",
     RequestUri "uri", RequestUriRaw "uri_raw", RequestFilename "filename", RequestBasename "basename",
     RequestLine "request_line", Method "method", Protocol "protocol", QueryString "query",
-    RequestBody "body", RequestBodyLength "body_length",
+    /// The body as it came, whatever it is; `RequestBody` only what no structured parser has read.
+    RawBody "body", RequestBody "request_body", RequestBodyLength "body_length",
     ArgsCombinedSize "args_combined_size", FilesCombinedSize "files_combined_size",
     BodyProcessor "body_processor", BodyError "body_error",
     /// Two parsers could read the body differently.
@@ -98,10 +99,10 @@ use Variable::{
     ArgsCombinedSize, BodyArgName, BodyError, BodyProcessor, Cookie, CookieName, File, FileField,
     FilesCombinedSize, FormArg, JsonArg, MatchedVar, MatchedVarName, MatchedVarNames, MatchedVars,
     Method, MultipartArg, MultipartStrictError, PartHeader, Path, PlainBody, Protocol, QueryArg,
-    QueryArgName, QueryString, RemoteAddr, RequestBasename, RequestBody, RequestBodyLength,
-    RequestFilename, RequestHeader, RequestHeaderName, RequestLine, RequestUri, RequestUriRaw,
-    ResponseBody, ResponseHeader, ResponseHeaderName, ResponseProtocol, ResponseStatus, Tx,
-    UniqueId, XmlAttribute, XmlText,
+    QueryArgName, QueryString, RawBody, RemoteAddr, RequestBasename, RequestBody,
+    RequestBodyLength, RequestFilename, RequestHeader, RequestHeaderName, RequestLine, RequestUri,
+    RequestUriRaw, ResponseBody, ResponseHeader, ResponseHeaderName, ResponseProtocol,
+    ResponseStatus, Tx, UniqueId, XmlAttribute, XmlText,
 };
 
 /// Known once the body has been read.
@@ -116,6 +117,7 @@ pub(crate) const FROM_BODY: Variables = Variables::of(&[
     File,
     FileField,
     PartHeader,
+    RawBody,
     RequestBody,
     RequestBodyLength,
     ArgsCombinedSize,
@@ -156,7 +158,8 @@ pub(crate) const NATIVE: &[(&str, Variables)] = &[
     ("cookies", Variables::of(&[Cookie])),
     ("cookie", Variables::of(&[Cookie])),
     ("cookies_names", Variables::of(&[CookieName])),
-    ("body", Variables::of(&[RequestBody])),
+    ("body", Variables::of(&[RawBody])),
+    ("request_body", Variables::of(&[RequestBody])),
     ("files", Variables::of(&[File])),
     ("files_names", Variables::of(&[FileField])),
     ("part_headers", Variables::of(&[PartHeader])),

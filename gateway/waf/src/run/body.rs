@@ -12,7 +12,7 @@ use crate::{
 
 /// What only a parser can give.
 const PARSED: Variables = FROM_BODY.without(Variables::of(&[
-    Variable::RequestBody,
+    Variable::RawBody,
     Variable::RequestBodyLength,
 ]));
 
@@ -54,12 +54,15 @@ impl Into<'_, '_> {
         content_type: &[u8],
         bytes: &[u8],
     ) {
-        self.alone(Variable::RequestBody, bytes);
+        self.alone(Variable::RawBody, bytes);
         if !self.reads(PARSED) {
             return;
         }
         match processor.map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind))) {
             Ok(Some(kind)) => {
+                if kind == Kind::Form {
+                    self.alone(Variable::RequestBody, bytes);
+                }
                 let done = self.parse(scratch, kind, content_type, bytes);
                 if let Err(fault) = done {
                     self.refuse(Refusal::Body(fault));
@@ -93,9 +96,11 @@ impl Into<'_, '_> {
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         });
         if declared && !is_text(bytes) {
+            self.alone(Variable::RequestBody, bytes);
             return;
         }
-        self.member(Variable::PlainBody, b"", bytes);
+        self.alone(Variable::PlainBody, bytes);
+        self.alone(Variable::RequestBody, bytes);
         // Applications exist that read any body as JSON. Not being JSON is no fault here.
         if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
             let _ = self.parse(scratch, Kind::Json, content_type, bytes);
@@ -131,9 +136,9 @@ struct Fields<'a, 'v, 'l> {
 }
 
 impl Fields<'_, '_, '_> {
-    /// After a refusal nothing further is collected.
+    /// Past a limit nothing further is collected.
     fn flow(&self) -> ControlFlow<()> {
-        if self.into.is_refused() {
+        if self.into.is_full() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -173,8 +173,9 @@ impl<'v, 'l> Into<'v, 'l> {
         }
     }
 
-    pub(crate) const fn is_refused(&self) -> bool {
-        self.values.refusal.is_some()
+    /// A limit is reached. An ambiguous body is read on: what it holds belongs into the event.
+    pub(crate) const fn is_full(&self) -> bool {
+        !matches!(self.values.refusal, None | Some(Refusal::Ambiguous(_)))
     }
 
     pub(crate) fn body_limits(&self) -> body::Limits {
@@ -240,18 +241,22 @@ impl<'v, 'l> Into<'v, 'l> {
             .split(|&byte| byte == b'?')
             .next()
             .unwrap_or_default();
-        let basename = raw_path
+        // ModSecurity's REQUEST_FILENAME is decoded once; REQUEST_URI is not.
+        let [mut decoded, other] = std::mem::take(&mut self.values.decoded);
+        let filename = pairs::decode(raw_path, &mut decoded);
+        let basename = filename
             .rsplit(|&byte| byte == b'/' || byte == b'\\')
             .next()
             .unwrap_or_default();
+        self.alone(RequestFilename, filename);
+        self.alone(RequestBasename, basename);
+        self.values.decoded = [decoded, other];
         self.alone(Method, request.method);
         self.alone(Path, request.path);
         self.alone(QueryString, request.query);
         self.alone(Protocol, request.protocol);
         self.alone(RequestUri, request.target);
         self.alone(RequestUriRaw, request.target);
-        self.alone(RequestFilename, raw_path);
-        self.alone(RequestBasename, basename);
         if self.reads.has(RequestLine) {
             let parts = [request.method, b" ", request.target, b" ", request.protocol];
             let from = self.values.bytes.len();
@@ -293,7 +298,7 @@ impl<'v, 'l> Into<'v, 'l> {
             let name = pairs::decode(pair.name, &mut name);
             let value = pairs::decode(pair.value, &mut value);
             self.argument(Variable::QueryArg, Variable::QueryArgName, name, value);
-            if self.is_refused() {
+            if self.is_full() {
                 break;
             }
         }

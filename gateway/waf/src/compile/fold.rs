@@ -1,0 +1,364 @@
+//! Control flow that no request can change, settled when the rules are compiled: a rule behind a jump that is always
+//! taken, or whose condition on transaction variables can never hold, is neither scanned for nor visited. This is what
+//! keeps a paranoia level free of the cost of the higher ones.
+//!
+//! One forward pass per phase over what is known of each variable; where paths meet, what differs is unknown. Anything
+//! not understood counts as "may or may not": the result can only keep too much.
+
+use std::collections::HashMap;
+
+use crate::{
+    operator::compare::number,
+    rule::{Action, Change, Effect, Link, Name, Phase, Rule},
+    text::{Names, Part, Text},
+    variable::{DYNAMIC, Target, Variables},
+};
+
+/// What is known of a variable. One that is in no map was never set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Known {
+    Value(Vec<u8>),
+    Unset,
+    No,
+}
+
+type State = HashMap<u16, Known>;
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holds {
+    Always,
+    Never,
+    Maybe,
+}
+
+/// What became of the rules.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    /// Never matches, or is never reached.
+    pub(crate) dead: Vec<bool>,
+    /// Matches always, and others were settled by what it sets.
+    pub(crate) fixed: Vec<bool>,
+}
+
+const PHASES: [Phase; 5] = [
+    Phase::RequestHeaders,
+    Phase::RequestBody,
+    Phase::ResponseHeaders,
+    Phase::ResponseBody,
+    Phase::Logging,
+];
+
+pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
+    let mut folded = Folded {
+        dead: vec![false; rules.len()],
+        fixed: vec![false; rules.len()],
+    };
+    // A caller may leave phases out: a refused request goes straight to logging, many answers are not looked at. Only
+    // the body's phase is sure to follow the first.
+    let mut state = State::new();
+    let mut ever: Option<State> = None;
+    for phase in PHASES {
+        let begin = match (&ever, phase) {
+            (None, _) | (_, Phase::RequestBody) => state,
+            (Some(ever), _) => ever.clone(),
+        };
+        state = pass(rules, names, phase, begin, &mut folded);
+        ever = Some(match ever {
+            Some(ever) => meet(ever, &state),
+            None => state.clone(),
+        });
+    }
+    folded
+}
+
+/// One phase; returns what is known at its end.
+fn pass(rules: &[Rule], names: &Names, phase: Phase, state: State, folded: &mut Folded) -> State {
+    let mut live = Some(state);
+    // Jumps under way: where to, and what is known on the way.
+    let mut jumps: Vec<(usize, State)> = Vec::new();
+    for (at, rule) in rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.phase == Some(phase))
+    {
+        for (_, arriving) in jumps.extract_if(.., |(to, _)| *to <= at) {
+            live = Some(match live {
+                Some(live) => meet(live, &arriving),
+                None => arriving,
+            });
+        }
+        let Some(now) = live.as_mut() else {
+            mark(&mut folded.dead, at);
+            continue;
+        };
+        let holds = condition(rules, rule, now);
+        match holds {
+            Holds::Never => mark(&mut folded.dead, at),
+            Holds::Always => mark(&mut folded.fixed, at),
+            Holds::Maybe => {}
+        }
+        // A link's actions are done even when a later link does not match.
+        let mut sure = holds;
+        for link in &rule.links {
+            let this = if sure == Holds::Always {
+                Holds::Always
+            } else {
+                link_holds(link, now)
+            };
+            if holds == Holds::Never && this == Holds::Never {
+                break;
+            }
+            sure = if sure == Holds::Always {
+                sure
+            } else {
+                Holds::Maybe
+            };
+            apply(link, names, sure, now);
+        }
+        if matches!(rule.effect, Effect::Allow | Effect::AllowPhase) && holds != Holds::Never {
+            jumps.push((usize::MAX, now.clone()));
+        }
+        if let Some(to) = rule.skip_to.filter(|_| holds != Holds::Never) {
+            jumps.push((to as usize, now.clone()));
+            if holds == Holds::Always {
+                live = None;
+            }
+        }
+    }
+    jumps
+        .into_iter()
+        .fold(live.unwrap_or_default(), |live, (_, arriving)| {
+            meet(live, &arriving)
+        })
+}
+
+fn mark(list: &mut [bool], at: usize) {
+    if let Some(place) = list.get_mut(at) {
+        *place = true;
+    }
+}
+
+/// What holds on both paths.
+fn meet(mut one: State, other: &State) -> State {
+    for (slot, known) in &mut one {
+        if other.get(slot).unwrap_or(&Known::Unset) != known {
+            *known = Known::No;
+        }
+    }
+    for (slot, known) in other {
+        let own = one.entry(*slot).or_insert(Known::Unset);
+        if own != known {
+            *own = Known::No;
+        }
+    }
+    one
+}
+
+fn condition(rules: &[Rule], rule: &Rule, state: &State) -> Holds {
+    if rule.links.is_empty() {
+        return Holds::Never;
+    }
+    let mut all = Holds::Always;
+    for link in &rule.links {
+        // What an earlier link sets may decide a later one: past the first, only a firm no counts for the whole.
+        match link_holds(link, state) {
+            Holds::Never if all == Holds::Always => return Holds::Never,
+            Holds::Always if rule.links.len() == 1 => {}
+            _ => all = Holds::Maybe,
+        }
+    }
+    if all == Holds::Always && may_be_removed(rules, rule) {
+        Holds::Maybe
+    } else {
+        all
+    }
+}
+
+/// Some rule's `ctl` could take this one away.
+fn may_be_removed(rules: &[Rule], rule: &Rule) -> bool {
+    let mut actions = rules
+        .iter()
+        .flat_map(|rule| &rule.links)
+        .flat_map(|link| &link.actions);
+    actions.any(|action| match action {
+        Action::Remove(which) | Action::RemoveTarget(which, _) => which.takes(rule),
+        Action::Set(..) | Action::BodyProcessor(_) => false,
+    })
+}
+
+fn link_holds(link: &Link, state: &State) -> Holds {
+    if link.targets.is_empty() {
+        return Holds::Always;
+    }
+    let [target] = link.targets.as_slice() else {
+        return Holds::Maybe;
+    };
+    let ([test], true) = (link.tests.as_slice(), link.except.is_empty() && !link.multi) else {
+        return Holds::Maybe;
+    };
+    let operand = match test.operator.operand() {
+        Some(text) => known_text(text, state),
+        None => Some(Vec::new()),
+    };
+    let (Some(operand), Some(values)) = (operand, known_values(target, state)) else {
+        return Holds::Maybe;
+    };
+    let holds = values.into_iter().any(|mut value| {
+        let mut out = Vec::new();
+        for transform in &link.pipeline {
+            if transform.apply(&value, &mut out) {
+                std::mem::swap(&mut value, &mut out);
+            }
+        }
+        test.holds(&value, &operand)
+    });
+    if holds { Holds::Always } else { Holds::Never }
+}
+
+/// The values a target stands for, if they are known.
+fn known_values(target: &Target, state: &State) -> Option<Vec<Vec<u8>>> {
+    let slot = target
+        .slot
+        .filter(|_| target.variables.without(DYNAMIC) == Variables::NONE)?;
+    Some(
+        match (state.get(&slot).unwrap_or(&Known::Unset), target.count) {
+            (Known::No, _) => return None,
+            (Known::Unset, true) => vec![b"0".to_vec()],
+            (Known::Value(_), true) => vec![b"1".to_vec()],
+            (Known::Unset, false) => Vec::new(),
+            (Known::Value(value), false) => vec![value.clone()],
+        },
+    )
+}
+
+fn known_text(text: &Text, state: &State) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for part in text.parts() {
+        match part {
+            Part::Literal(literal) => out.extend_from_slice(literal),
+            Part::Tx(slot) => match state.get(slot).unwrap_or(&Known::Unset) {
+                Known::Value(value) => out.extend_from_slice(value),
+                Known::Unset => {}
+                Known::No => return None,
+            },
+            Part::Value(_) | Part::MatchedVar | Part::MatchedVarName => return None,
+        }
+    }
+    Some(out)
+}
+
+fn apply(link: &Link, names: &Names, holds: Holds, state: &mut State) {
+    if link.capture {
+        state.extend((0..10).map(|slot| (slot, Known::No)));
+    }
+    for action in &link.actions {
+        let Action::Set(name, change) = action else {
+            continue;
+        };
+        match name {
+            Name::Slot(slot) => {
+                let after = if holds == Holds::Always {
+                    changed(*slot, change, state)
+                } else {
+                    Known::No
+                };
+                state.insert(*slot, after);
+            }
+            Name::Made(text) => forget_made(text, names, state),
+        }
+    }
+}
+
+/// A name made at run time may be any that begins as the text does.
+fn forget_made(text: &Text, names: &Names, state: &mut State) {
+    let start = match text.parts().first() {
+        Some(Part::Literal(literal)) => literal.to_ascii_lowercase(),
+        _ => Vec::new(),
+    };
+    let could_be = names.iter().filter(|(name, _)| name.starts_with(&start));
+    state.extend(could_be.map(|(_, slot)| (slot, Known::No)));
+}
+
+fn changed(slot: u16, change: &Change, state: &State) -> Known {
+    let (by, sign) = match change {
+        Change::Unset => return Known::Unset,
+        Change::Assign(by) => (by, 0),
+        Change::Add(by) => (by, 1),
+        Change::Subtract(by) => (by, -1),
+    };
+    let Some(by) = known_text(by, state) else {
+        return Known::No;
+    };
+    if sign == 0 {
+        return Known::Value(by);
+    }
+    let before = match state.get(&slot).unwrap_or(&Known::Unset) {
+        Known::No => return Known::No,
+        Known::Unset => 0,
+        Known::Value(value) => number(value),
+    };
+    Known::Value(
+        before
+            .saturating_add(number(&by).saturating_mul(sign))
+            .to_string()
+            .into_bytes(),
+    )
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use crate::{Ruleset, Source, seclang};
+
+    fn dead(text: &str) -> Vec<u32> {
+        let source = Source::SecLang(seclang::Source { name: "t", text });
+        let program = Ruleset::load(&[source], &seclang::NoFiles).unwrap().program;
+        let rules = program.rules.iter().zip(&program.folded.dead);
+        rules
+            .filter(|(_, dead)| **dead)
+            .map(|(rule, _)| rule.id)
+            .collect()
+    }
+
+    #[test]
+    fn a_paranoia_level_kills_the_rules_above_it() {
+        let rules = r#"
+SecAction "id:1,phase:1,pass,nolog,setvar:tx.own=1"
+SecRule &TX:level "@eq 0" "id:2,phase:1,pass,nolog,setvar:tx.level=%{tx.own}"
+SecRule TX:LEVEL "@lt 1" "id:3,phase:2,pass,nolog,skipAfter:END"
+SecRule ARGS "@rx one" "id:4,phase:2,pass"
+SecRule TX:LEVEL "@lt 2" "id:5,phase:2,pass,nolog,skipAfter:END"
+SecRule ARGS "@rx two" "id:6,phase:2,pass"
+SecMarker END
+SecRule ARGS "@rx three" "id:7,phase:2,pass"
+"#;
+        assert_eq!(dead(rules), [3, 6]);
+    }
+
+    #[test]
+    fn what_a_request_decides_is_kept() {
+        let rules = r#"
+SecAction "id:1,phase:1,pass,nolog,setvar:tx.level=1"
+SecRule REQUEST_HEADERS:X-Level "@rx ^(\d)$" "id:2,phase:1,pass,nolog,capture,setvar:tx.level=%{tx.1}"
+SecRule TX:LEVEL "@lt 2" "id:3,phase:2,pass,nolog,skipAfter:END"
+SecRule ARGS "@rx two" "id:4,phase:2,pass"
+SecMarker END
+SecRule ARGS_NAMES "@rx ." "id:5,phase:2,pass,nolog,setvar:'tx.made_%{MATCHED_VAR}=1'"
+SecRule TX:made_up "@eq 1" "id:6,phase:2,pass"
+SecRule TX:never "@eq 1" "id:7,phase:2,pass"
+"#;
+        assert_eq!(dead(rules), [7]);
+    }
+
+    #[test]
+    fn a_rule_that_may_be_removed_settles_nothing() {
+        let rules = r#"
+SecRule ARGS:off "@streq 1" "id:1,phase:1,pass,nolog,ctl:ruleRemoveById=2"
+SecAction "id:2,phase:1,pass,nolog,setvar:tx.level=1"
+SecRule TX:level "@eq 0" "id:3,phase:2,pass"
+SecRule &TX:level "@eq 0" "id:4,phase:2,pass"
+"#;
+        assert!(dead(rules).is_empty());
+    }
+}
