@@ -192,6 +192,7 @@ impl<'t> Build<'t, '_> {
             events: Events {
                 file: document.events.file.clone(),
                 query: document.events.query,
+                when_full: document.events.when_full,
             },
             trusted_proxies: Arc::new(trusted.into_iter().collect()),
             paths: document.paths,

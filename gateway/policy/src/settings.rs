@@ -142,6 +142,19 @@ pub struct Events {
     pub file: Option<String>,
     /// Whether the query is part of an event: it may hold personal data.
     pub query: bool,
+    /// What a request does when events cannot be written fast enough.
+    pub when_full: WhenFull,
+}
+
+/// What a request does when events cannot be written fast enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// Waits: nothing is lost, and a stuck disk is felt.
+    #[default]
+    Wait,
+    /// Goes on: the line is lost and counted, and a later event says how many were.
+    Drop,
 }
 
 /// Where counters live.

@@ -232,3 +232,128 @@ pub(crate) fn show_shared(
         at(|shared| shared.memory().stats().dropped),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use policy::Policy;
+    use policy::settings::{Secret, WhenFull};
+
+    use super::{Admin, start};
+    use crate::events::{Events, Options, Target};
+    use crate::metrics::Metrics;
+    use crate::observe::Watch;
+    use crate::policy_file::PolicyFile;
+    use crate::reload::{Reloader, Status};
+    use crate::snapshot::Shared;
+    use crate::sources::Seen;
+
+    fn admin(folder: &Path, tokens: Vec<Secret>) -> Admin {
+        let metrics = Metrics::new().unwrap();
+        let options = Options {
+            target: Target::File(folder.join("events")),
+            when_full: WhenFull::Wait,
+            query: false,
+            capacity: 8,
+        };
+        let events = Events::start(options, metrics.events_dropped.clone()).unwrap();
+        let watch = Arc::new(Watch::new(Arc::new(events), Arc::new(metrics)));
+        let shared = Shared::new(Policy::default(), folder, watch.clone()).unwrap();
+        let file = PolicyFile::find(&folder.join("policy.yaml")).unwrap();
+        let (status, seen) = (Status::default(), Seen::default());
+        let reloader = Reloader::new(file, shared.clone(), watch.clone(), status, seen);
+        Admin {
+            shared,
+            reloader: Arc::new(reloader),
+            watch,
+            bans: Arc::default(),
+            tokens: tokens.into(),
+        }
+    }
+
+    /// Status and body.
+    fn ask(at: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(at).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        (status, body.to_owned())
+    }
+
+    #[test]
+    fn bans_are_made_listed_and_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = admin(folder.path(), Vec::new());
+        let shared = admin.shared.clone();
+        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
+            .unwrap()
+            .address;
+        let ban = r#"{"client": "192.0.2.7", "for": "15m", "reason": "scans"}"#;
+        assert_eq!(ask(at, "POST", "/bans", ban).0, 201);
+        assert_eq!(shared.memory().stats().values, 1);
+        let listed = ask(at, "GET", "/bans", "").1;
+        assert!(
+            listed.contains("192.0.2.7") && listed.contains("scans"),
+            "{listed}"
+        );
+        assert_eq!(
+            ask(at, "POST", "/bans", r#"{"client": "x", "for": "15m"}"#).0,
+            400
+        );
+        assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 204);
+        assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 404);
+        assert_eq!(shared.memory().stats().values, 0);
+    }
+
+    #[test]
+    fn a_refused_reload_tells_every_fault_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = admin(folder.path(), Vec::new());
+        let shared = admin.shared.clone();
+        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
+            .unwrap()
+            .address;
+        std::fs::write(folder.path().join("policy.yaml"), "versoin: 1\nrouts: []\n").unwrap();
+        let (status, body) = ask(at, "POST", "/reload", "");
+        assert_eq!(status, 422);
+        assert!(body.contains("versoin") && body.contains("routs"), "{body}");
+        assert_eq!(shared.load().version, 1);
+        assert!(ask(at, "GET", "/policy", "").1.contains("versoin"));
+    }
+
+    #[test]
+    fn is_not_ready_before_the_listeners_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = admin(folder.path(), Vec::new());
+        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
+            .unwrap()
+            .address;
+        assert_eq!(ask(at, "GET", "/readyz", "").0, 503);
+        assert_eq!(ask(at, "GET", "/healthz", "").0, 200);
+    }
+
+    #[test]
+    fn other_machines_need_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = admin(folder.path(), Vec::new());
+        assert!(start(([0, 0, 0, 0], 0).into(), open, false).is_err());
+        let guarded = admin(folder.path(), vec![Secret(b"t".to_vec().into())]);
+        let at = start(([127, 0, 0, 1], 0).into(), guarded, false)
+            .unwrap()
+            .address;
+        assert_eq!(ask(at, "GET", "/policy", "").0, 401);
+    }
+}

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use policy::decision::{Action, Reason};
 
-pub(crate) use sink::{Events, Options, Target, WhenFull};
+pub(crate) use sink::{Events, Options, Target};
 
 /// What a line reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

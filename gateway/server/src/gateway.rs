@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::Loaded;
-use policy::settings::Settings;
+use policy::settings::{Settings, WhenFull};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
-use crate::events::{self, Event, Events, Kind, Target, WhenFull, unix_ms};
+use crate::events::{self, Event, Events, Kind, Target, unix_ms};
 use crate::metrics::Metrics;
 use crate::observe::Watch;
 use crate::policy_file::PolicyFile;
@@ -36,8 +36,8 @@ pub(crate) struct Options {
     pub(crate) threads: Option<usize>,
     /// Where events go instead; `-` is standard output.
     pub(crate) events: Option<PathBuf>,
-    /// What a request does when events cannot be written fast enough.
-    pub(crate) when_full: WhenFull,
+    /// What a request does when events cannot be written fast enough; `None`: what the policy says.
+    pub(crate) when_full: Option<WhenFull>,
     /// Where the admin listener is.
     pub(crate) admin: AdminAt,
     /// Take the sockets of the gateway that runs now.
@@ -292,7 +292,7 @@ fn watch(
     };
     let options = events::Options {
         target,
-        when_full: options.when_full,
+        when_full: options.when_full.unwrap_or(settings.events.when_full),
         query: settings.events.query,
         capacity: WAITING_LINES,
     };

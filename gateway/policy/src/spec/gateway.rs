@@ -112,6 +112,10 @@ pub(crate) struct Events {
     /// Whether events hold the query, which may be personal data. Default: false.
     #[serde(default)]
     pub(crate) query: bool,
+    /// What a request does when events cannot be written fast enough: `wait` for the disk, or go on and `drop` the
+    /// line, which is counted. Default: wait.
+    #[serde(default)]
+    pub(crate) when_full: crate::settings::WhenFull,
 }
 
 /// Caps and deadlines before any check.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::paint::Paint;
 use super::{Exit, faults};
 use crate::demo::{self, Failed, Ports};
-use crate::events::WhenFull;
 use crate::gateway::{AdminAt, Options};
 
 /// What it takes.
@@ -58,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let options = Options {
         threads: None,
         events: None,
-        when_full: WhenFull::Block,
+        when_full: None,
         admin: AdminAt::Policy,
         upgrade: false,
         upgrade_folder: None,

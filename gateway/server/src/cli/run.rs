@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use policy::settings::WhenFull;
 use sha2::{Digest, Sha256};
 
 use super::paint::Paint;
 use super::{Exit, PolicyArgument, faults};
-use crate::events::WhenFull;
 use crate::gateway::{AdminAt, Gateway, Options};
 
 /// What it takes.
@@ -40,9 +40,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     events: Option<PathBuf>,
     /// What a request does when events cannot be written fast enough: wait for the disk, or go on and have the lost
-    /// lines counted.
-    #[arg(long, value_name = "WHAT", default_value = "wait")]
-    events_when_full: Full,
+    /// lines counted. Default: what the policy says.
+    #[arg(long, value_name = "WHAT")]
+    events_when_full: Option<Full>,
     /// Address of the admin listener, or off. Default: what the policy says.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminAt>,
@@ -111,10 +111,10 @@ impl Arguments {
         Options {
             threads: self.threads.map(usize::from),
             events: self.events,
-            when_full: match self.events_when_full {
-                Full::Wait => WhenFull::Block,
+            when_full: self.events_when_full.map(|full| match full {
+                Full::Wait => WhenFull::Wait,
                 Full::Drop => WhenFull::Drop,
-            },
+            }),
             admin: self.admin.unwrap_or(AdminAt::Policy),
             upgrade: self.upgrade,
             upgrade_folder: self

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use policy::settings::WhenFull;
 use prometheus::IntCounter;
 
 use super::{Event, Kind, line, unix_ms};
@@ -32,15 +33,6 @@ pub(crate) enum Target {
     Stdout,
     /// A file, opened for appending; created with mode 0640.
     File(PathBuf),
-}
-
-/// What a request does when the writer cannot keep up and the channel is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WhenFull {
-    /// Waits: nothing is lost, and a stuck disk is felt.
-    Block,
-    /// Drops the line, counts it, and a line `events_dropped` says so.
-    Drop,
 }
 
 /// How events are kept.
@@ -128,7 +120,7 @@ impl Events {
         line::write(&mut buffer, event, self.query);
         match self.lines.try_send(Message::Line(buffer)) {
             Ok(()) => {}
-            Err(TrySendError::Full(message)) if self.when_full == WhenFull::Block => {
+            Err(TrySendError::Full(message)) if self.when_full == WhenFull::Wait => {
                 if self.lines.send(message).is_err() {
                     self.lost.add(1);
                 }
@@ -300,7 +292,8 @@ mod tests {
 
     use prometheus::IntCounter;
 
-    use super::super::{Event, Events, Options, Target, WhenFull};
+    use super::super::{Event, Events, Options, Target};
+    use super::WhenFull;
 
     fn events(path: &Path, when_full: WhenFull, capacity: usize) -> (Arc<Events>, IntCounter) {
         let dropped = IntCounter::new("dropped", "Lines lost.").unwrap();
@@ -325,7 +318,7 @@ mod tests {
     fn loses_nothing_by_default_however_full() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let (events, dropped) = events(&path, WhenFull::Block, 8);
+        let (events, dropped) = events(&path, WhenFull::Wait, 8);
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 let events = Arc::clone(&events);
@@ -368,7 +361,7 @@ mod tests {
         if !full.exists() {
             return;
         }
-        let (events, dropped) = events(full, WhenFull::Block, 8);
+        let (events, dropped) = events(full, WhenFull::Wait, 8);
         for _ in 0..3 {
             events.emit(&Event::default());
             events.flush(Duration::from_secs(10));
@@ -380,7 +373,7 @@ mod tests {
     fn reopens_a_renamed_file() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("e"), folder.path().join("e.1"));
-        let (events, _) = events(&path, WhenFull::Block, 8);
+        let (events, _) = events(&path, WhenFull::Wait, 8);
         events.emit(&Event::default());
         events.flush(Duration::from_secs(10));
         std::fs::rename(&path, &old).unwrap();
