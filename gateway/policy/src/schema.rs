@@ -76,41 +76,4 @@ fn taken(definitions: &mut Map<String, Value>, schema: &Value) -> Map<String, Va
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_every_kind_and_refuses_unknown_keys() {
-        let schema: Value = serde_json::from_str(&schema()).unwrap();
-        let branches = schema
-            .pointer("/$defs/Check/allOf")
-            .unwrap()
-            .as_array()
-            .unwrap();
-        assert_eq!(branches.len(), KINDS.len());
-        for branch in branches {
-            assert_eq!(
-                branch.pointer("/then/additionalProperties"),
-                Some(&Value::Bool(false)),
-                "{branch}"
-            );
-            assert!(
-                branch.pointer("/then/properties/on_store_error").is_some(),
-                "{branch}"
-            );
-        }
-        assert_eq!(
-            schema.get("additionalProperties"),
-            Some(&Value::Bool(false))
-        );
-        let text = schema.to_string();
-        for (at, _) in text.match_indices("\"$ref\":\"#/$defs/") {
-            let name = text.get(at + 16..).unwrap().split('"').next().unwrap();
-            assert!(
-                schema.pointer(&format!("/$defs/{name}")).is_some(),
-                "{name} is not defined"
-            );
-        }
-    }
-}
+mod tests;

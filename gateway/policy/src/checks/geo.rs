@@ -12,7 +12,7 @@ use crate::request::Place;
 mod codes;
 mod database;
 #[cfg(test)]
-mod mmdb;
+pub(crate) mod mmdb;
 
 use codes::{Asn, Set};
 use database::Database;

@@ -343,7 +343,7 @@ fn listener_tls(spec: spec::ListenTls, at: &Path, faults: &mut Faults) -> Listen
     }
 }
 
-pub(super) fn certificate(spec: spec::Certificate) -> Certificate {
+fn certificate(spec: spec::Certificate) -> Certificate {
     let names = spec
         .names
         .0

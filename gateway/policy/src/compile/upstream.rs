@@ -5,10 +5,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::faults::Faults;
-use super::gateway::{certificate, count, duration, seconds};
+use super::gateway::{count, duration, seconds};
 use crate::fault::Path;
 use crate::settings::{
-    Balance, HashKey, Health, Protocol, Server, ServerAddress, Timeouts, Upstream, UpstreamTls,
+    Balance, Certificate, HashKey, Health, Protocol, Server, ServerAddress, Timeouts, Upstream,
+    UpstreamTls,
 };
 use crate::spec::upstream as spec;
 
@@ -62,7 +63,11 @@ pub(super) fn upstream(
             sni: tls.sni,
             verify: tls.verify,
             ca: tls.ca,
-            client: tls.client.map(certificate),
+            client: tls.client.map(|own| Certificate {
+                cert: own.cert,
+                key: own.key,
+                names: Vec::new(),
+            }),
         }),
         protocol,
         retries: u32::try_from(retries).unwrap_or(0),

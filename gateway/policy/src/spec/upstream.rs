@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::gateway::{Certificate, yes};
+use super::gateway::yes;
 use super::value::OneOrMany;
 use crate::scalar::Duration;
 
@@ -169,7 +169,17 @@ pub(crate) struct Tls {
     /// PEM file of authorities. Default: the system's.
     pub(crate) ca: Option<String>,
     /// Certificate that the gateway shows.
-    pub(crate) client: Option<Certificate>,
+    pub(crate) client: Option<ClientCertificate>,
+}
+
+/// What the gateway shows to the servers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCertificate {
+    /// PEM file of the chain, leaf first.
+    pub(crate) cert: String,
+    /// PEM file of the private key.
+    pub(crate) key: String,
 }
 
 /// What is spoken.
