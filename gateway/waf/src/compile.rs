@@ -16,6 +16,7 @@ use plan::{Builder, Plan, Probe};
 use requirement::Requirement;
 
 use crate::{
+    operator::pattern::NamePattern,
     rule::{Link, Phase, Rule},
     text::Names,
     variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
@@ -46,7 +47,7 @@ pub(crate) struct Reading {
     /// For one name: everything in `any` and what asks for this name.
     pub(crate) named: Vec<(Box<[u8]>, Vec<u32>)>,
     /// Asked in addition, for names that a pattern takes.
-    pub(crate) patterns: Vec<(Box<regex_automata::meta::Regex>, Vec<u32>)>,
+    pub(crate) patterns: Vec<(NamePattern, Vec<u32>)>,
 }
 
 impl Reading {
@@ -214,7 +215,7 @@ impl Planner {
     fn reading(&mut self, wishes: &[&Wish<'_>]) -> Reading {
         let mut any = Vec::new();
         let mut named: Vec<(Box<[u8]>, Vec<u32>)> = Vec::new();
-        let mut patterns = Vec::new();
+        let mut patterns: Vec<(&NamePattern, Vec<u32>)> = Vec::new();
         for wish in wishes {
             match wish.selector {
                 Selector::All => any.push(wish.probe),
@@ -222,7 +223,12 @@ impl Planner {
                     Some((_, probes)) => probes.push(wish.probe),
                     None => named.push((name.clone(), vec![wish.probe])),
                 },
-                Selector::Pattern(regex) => patterns.push((regex.clone(), vec![wish.probe])),
+                Selector::Pattern(own) => {
+                    match patterns.iter_mut().find(|(known, _)| *known == &**own) {
+                        Some((_, probes)) => probes.push(wish.probe),
+                        None => patterns.push((own, vec![wish.probe])),
+                    }
+                }
             }
         }
         for (_, probes) in &mut named {
@@ -236,7 +242,7 @@ impl Planner {
                 .collect(),
             patterns: patterns
                 .into_iter()
-                .map(|(regex, probes)| (regex, self.plan(probes)))
+                .map(|(pattern, probes)| (pattern.clone(), self.plan(probes)))
                 .collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a rule may look at: the closed list of variables, and a target (variables, selector, count). The
 //! names of our YAML rules and SecLang's are spellings of sets of these. Knows no request.
 
-use regex_automata::meta::Regex;
+use crate::operator::pattern::NamePattern;
 
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident $report:literal),* $(,)?) => {
@@ -230,7 +230,7 @@ pub(crate) enum Selector {
     All,
     /// A name, lower-case: names compare without case, as in ModSecurity.
     Name(Box<[u8]>),
-    Pattern(Box<Regex>),
+    Pattern(Box<NamePattern>),
 }
 
 /// Variables and which of their members; `count` stands for their number (`&ARGS`).

@@ -81,17 +81,41 @@ fn config() -> meta::Config {
 }
 
 /// A case-blind selector over names (`args:/^csrf/`).
-pub(crate) fn selector(pattern: &str) -> Result<meta::Regex, String> {
+#[derive(Clone, Debug)]
+pub(crate) struct NamePattern {
+    /// As written: rules that select alike share one reading of the value.
+    text: Box<str>,
+    regex: meta::Regex,
+}
+
+impl NamePattern {
+    pub(crate) fn is_match(&self, name: &[u8]) -> bool {
+        self.regex.is_match(name)
+    }
+}
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Compiles a selector.
+pub(crate) fn selector(pattern: &str) -> Result<NamePattern, String> {
     let syntax = syntax::Config::new()
         .unicode(false)
         .utf8(false)
         .dot_matches_new_line(true);
     let hir = syntax::parse_with(pattern, &syntax.case_insensitive(true))
         .map_err(|error| error.to_string())?;
-    meta::Regex::builder()
+    let regex = meta::Regex::builder()
         .configure(config())
         .build_from_hir(&hir)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    Ok(NamePattern {
+        text: pattern.into(),
+        regex,
+    })
 }
 
 /// Large patterns may fall back to simulating the NFA; they cost more of the budget.
