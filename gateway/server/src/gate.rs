@@ -22,6 +22,9 @@ use crate::snapshot::Shared;
 /// How long a tunnel or an endless stream may say nothing.
 pub(crate) const ENDLESS: std::time::Duration = std::time::Duration::from_secs(3600);
 
+/// How long a client may leave its HTTP/2 window closed.
+const SLOW_READER: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// True: the request has been answered.
 pub(crate) async fn ask(
     shared: &Arc<Shared>,
@@ -29,6 +32,10 @@ pub(crate) async fn ask(
     ctx: &mut Ctx,
 ) -> Result<bool> {
     let began = Instant::now();
+    if session.is_http2() {
+        // A stream whose window stays closed; over HTTP/1 the connection itself notices.
+        session.set_write_timeout(Some(SLOW_READER));
+    }
     let Some(connection) = session.digest().and_then(Connection::of).map(Arc::clone) else {
         return refuse(session, ctx, Reason::Internal).await;
     };
