@@ -17,8 +17,6 @@ use crate::snapshot::Snapshot;
 
 /// Name of the request id, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, Copy)]
@@ -140,25 +138,15 @@ impl Dress<'_> {
         header.insert_header(REQUEST_ID, self.id)
     }
 
-    /// draft-ietf-httpapi-ratelimit-headers: one item per limit, named like its check.
+    /// RateLimit and RateLimit-Policy, one item per limit, named like its check.
     fn limits(&self, effects: &Effects, header: &mut ResponseHeader) -> Result<()> {
-        if effects.limits.is_empty() {
-            return Ok(());
+        let policy = &self.snapshot.policy;
+        let limits = effects.limits.iter();
+        let named = limits.map(|(check, standing)| (policy.check_name(*check), *standing));
+        for (name, value) in policy::limit::headers(named).into_iter().flatten() {
+            header.insert_header(name, value)?;
         }
-        let (mut now, mut rules) = (String::with_capacity(64), String::with_capacity(64));
-        for (check, standing) in &effects.limits {
-            let name = self.snapshot.policy.check_name(*check);
-            let comma = if now.is_empty() { "" } else { ", " };
-            let reset = standing.reset_ms.div_ceil(1000);
-            let _ = write!(now, "{comma}\"{name}\";r={};t={reset}", standing.remaining);
-            let _ = write!(
-                rules,
-                "{comma}\"{name}\";q={};w={}",
-                standing.max, standing.window_s
-            );
-        }
-        header.insert_header(RATE_LIMIT, now)?;
-        header.insert_header(RATE_LIMIT_POLICY, rules)
+        Ok(())
     }
 }
 
