@@ -22,7 +22,7 @@ use crate::events::rfc3339;
 use crate::metrics::Metrics;
 use crate::observe::Watch;
 use crate::reload::{Reloader, Status, Trigger};
-use crate::snapshot::Shared;
+use crate::snapshot::{Shared, Snapshot};
 
 /// What the admin listener shows and does.
 #[derive(Debug, Clone)]
@@ -35,8 +35,15 @@ pub(crate) struct Admin {
     pub(crate) watch: Arc<Watch>,
     /// Bans that were made here.
     pub(crate) bans: Arc<bans::Bans>,
-    /// Bearer tokens that are accepted; none is asked for when empty.
-    pub(crate) tokens: Arc<[Secret]>,
+    /// Whether nobody comes in without a token, even if the policy in service no longer names one: it did at the start,
+    /// or other machines reach the listener.
+    pub(crate) guarded: bool,
+}
+
+/// The tokens that the policy in service accepts: a rotated one counts from the reload on.
+fn tokens(snapshot: &Snapshot) -> &[Secret] {
+    let admin = snapshot.policy.settings().admin.as_ref();
+    admin.map_or(&[], |admin| admin.tokens.as_slice())
 }
 
 /// How long the address may stay in use by a gateway that hands over.
@@ -63,7 +70,7 @@ impl Listening {
 /// # Errors
 /// When the address is taken, may not be used, or is not loopback although no token protects it.
 pub(crate) fn start(address: SocketAddr, admin: Admin, take_over: bool) -> io::Result<Listening> {
-    if !address.ip().is_loopback() && admin.tokens.is_empty() {
+    if !address.ip().is_loopback() && tokens(&admin.shared.load()).is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "not a loopback address, and no token is set (admin.token)",
@@ -243,7 +250,7 @@ mod tests {
     use std::sync::Arc;
 
     use policy::Policy;
-    use policy::settings::{Secret, WhenFull};
+    use policy::settings::WhenFull;
 
     use super::{Admin, start};
     use crate::events::{Events, Options, Target};
@@ -254,7 +261,7 @@ mod tests {
     use crate::snapshot::Shared;
     use crate::sources::Seen;
 
-    fn admin(folder: &Path, tokens: Vec<Secret>) -> Admin {
+    fn admin(folder: &Path, guarded: bool) -> Admin {
         let metrics = Metrics::new().unwrap();
         let options = Options {
             target: Target::File(folder.join("events")),
@@ -273,7 +280,7 @@ mod tests {
             reloader: Arc::new(reloader),
             watch,
             bans: Arc::default(),
-            tokens: tokens.into(),
+            guarded,
         }
     }
 
@@ -296,7 +303,7 @@ mod tests {
     #[test]
     fn bans_are_made_listed_and_lifted() {
         let folder = tempfile::tempdir().unwrap();
-        let admin = admin(folder.path(), Vec::new());
+        let admin = admin(folder.path(), false);
         let shared = admin.shared.clone();
         let at = start(([127, 0, 0, 1], 0).into(), admin, false)
             .unwrap()
@@ -321,7 +328,7 @@ mod tests {
     #[test]
     fn a_refused_reload_tells_every_fault_and_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let admin = admin(folder.path(), Vec::new());
+        let admin = admin(folder.path(), false);
         let shared = admin.shared.clone();
         let at = start(([127, 0, 0, 1], 0).into(), admin, false)
             .unwrap()
@@ -337,7 +344,7 @@ mod tests {
     #[test]
     fn is_not_ready_before_the_listeners_are() {
         let folder = tempfile::tempdir().unwrap();
-        let admin = admin(folder.path(), Vec::new());
+        let admin = admin(folder.path(), false);
         let at = start(([127, 0, 0, 1], 0).into(), admin, false)
             .unwrap()
             .address;
@@ -348,9 +355,9 @@ mod tests {
     #[test]
     fn other_machines_need_a_token() {
         let folder = tempfile::tempdir().unwrap();
-        let open = admin(folder.path(), Vec::new());
+        let open = admin(folder.path(), false);
         assert!(start(([0, 0, 0, 0], 0).into(), open, false).is_err());
-        let guarded = admin(folder.path(), vec![Secret(b"t".to_vec().into())]);
+        let guarded = admin(folder.path(), true);
         let at = start(([127, 0, 0, 1], 0).into(), guarded, false)
             .unwrap()
             .address;

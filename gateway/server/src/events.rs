@@ -137,7 +137,7 @@ pub(crate) struct Event<'a> {
     pub(crate) policy_hash: &'a str,
     /// A sentence for people, on events that are not about one request.
     pub(crate) detail: &'a str,
-    /// Every fault of a refused policy.
+    /// Every fault of a refused policy; warnings of one that was loaded.
     pub(crate) faults: &'a [String],
     /// How many: lines that were lost, connections that were refused.
     pub(crate) count: Option<u64>,

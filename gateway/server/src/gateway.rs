@@ -129,10 +129,8 @@ impl Gateway {
             reloader: Arc::clone(&self.reloader),
             watch: Arc::clone(&self.watch),
             bans: Arc::default(),
-            tokens: written
-                .map(|admin| admin.tokens.clone())
-                .unwrap_or_default()
-                .into(),
+            guarded: !address.ip().is_loopback()
+                || written.is_some_and(|admin| !admin.tokens.is_empty()),
         };
         let listening = admin::start(address, admin, options.upgrade);
         let listening = listening.map_err(|why| format!("admin listener {address}: {why}"))?;

@@ -149,15 +149,12 @@ impl Reloader {
         *self.status.lock() = status.clone();
         let metrics = &self.watch.metrics;
         metrics.policy_loaded(version, &hash, status.warnings.len(), true);
-        let detail = if status.restart.is_empty() {
-            trigger.as_str().to_owned()
-        } else {
-            format!(
-                "{}; needs a restart: {}",
-                trigger.as_str(),
-                status.restart.join(", ")
-            )
-        };
+        let mut detail = trigger.as_str().to_owned();
+        if !status.restart.is_empty() {
+            let waiting = status.restart.join(", ");
+            log::warn!("policy {version}: changes of {waiting} need a restart");
+            detail = format!("{detail}; needs a restart: {waiting}");
+        }
         log::info!("policy {version} ({hash}) in service: {detail}");
         self.watch.events.emit(&Event {
             time: unix_ms(),

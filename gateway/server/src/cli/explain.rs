@@ -1,9 +1,11 @@
 //! `palisade explain`: what would be decided about a request, and why, without sending it. Runs the code that serves,
 //! over an empty store.
 
+use std::collections::BTreeMap;
+
 use policy::Policy;
 use policy::cases::Stage;
-use policy::decision::{Answer, CheckId, Decision, Outcome};
+use policy::decision::{Answer, CheckId, Decision, Outcome, Reason};
 use policy::run::{Mode, Watch};
 use serde_json::{Map, Value, json};
 
@@ -198,6 +200,17 @@ impl Told<'_> {
         }
     }
 
+    /// What the routes are for, where none of them matches.
+    fn compared(&self) -> Vec<(String, String)> {
+        if self.decision.reason() != Reason::NoRoute {
+            return Vec::new();
+        }
+        let routes = self.policy.coverage().into_iter();
+        routes
+            .map(|route| (route.route, route.matches.join(", ")))
+            .collect()
+    }
+
     /// Checks of the route that come after the one that ended the run.
     fn not_asked(&self) -> Vec<String> {
         let covered = self.policy.coverage();
@@ -260,6 +273,10 @@ impl Told<'_> {
                 ));
             }
         }
+        for (name, matches) in self.compared() {
+            let line = format!("{name} is for {matches}");
+            out.push_str(&format!("  {}\n", paint.tone(Tone::Faint, line)));
+        }
         let rest = self.not_asked();
         if !rest.is_empty() {
             let rest = format!("not asked: {}", rest.join(", "));
@@ -318,6 +335,7 @@ impl Told<'_> {
             "route": self.route(),
             "checks": asked,
             "not_asked": self.not_asked(),
+            "compared": self.compared().into_iter().collect::<BTreeMap<_, _>>(),
             "decision": verdict,
             "policy_hash": self.policy.hash(),
         })

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::{Event, Finding, WouldDeny, mask, stamp, text};
+use super::{Event, Finding, Kind, WouldDeny, mask, stamp, text};
 
 /// Appends the line, line feed included.
 pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, with_query: bool) {
@@ -70,7 +70,9 @@ fn about_the_policy(line: &mut Line<'_>, event: &Event<'_>) {
     line.text("policy_hash", event.policy_hash);
     line.text("detail", event.detail);
     if !event.faults.is_empty() {
-        line.list("faults", event.faults, |line, fault| {
+        let loaded = event.kind == Kind::PolicyLoaded;
+        let name = if loaded { "warnings" } else { "faults" };
+        line.list(name, event.faults, |line, fault| {
             text::string(line.out, fault);
         });
     }
