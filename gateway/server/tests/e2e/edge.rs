@@ -590,3 +590,27 @@ fn refused_uploads_are_told_why_in_a_problem() {
         !refused.text().contains("127.0.0.1") && !refused.text().to_lowercase().contains("pingora")
     );
 }
+
+#[test]
+fn an_operator_bans_and_lifts_the_ban() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Plan::checked(origin.address, "{check: bans}").top(TRUSTED));
+    let admin = |method: &str, path: &str, body: &str| {
+        let host = gateway.admin;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let fields = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        exchange(host, format!("{head}{fields}\r\n{body}"))
+    };
+    assert_eq!(from(&gateway, "192.0.2.7", "/"), 200);
+    let ban = r#"{"client": "192.0.2.7", "for": "15m", "reason": "test"}"#;
+    assert_eq!(admin("POST", "/bans", ban).status, 201);
+    assert_eq!(from(&gateway, "192.0.2.7", "/"), 403);
+    assert_eq!(from(&gateway, "192.0.2.8", "/"), 200);
+    assert_eq!(gateway.refused_for("banned")["client"], "192.0.2.7");
+    assert!(admin("GET", "/bans", "").text().contains("192.0.2.7"));
+    assert_eq!(admin("DELETE", "/bans/client/192.0.2.7", "").status, 204);
+    assert_eq!(from(&gateway, "192.0.2.7", "/"), 200);
+}

@@ -220,22 +220,26 @@ fn grpc_calls_keep_their_trailers() {
     );
 }
 
-/// nginx as the application, over TCP and over a Unix socket.
+/// nginx as the application: over TCP, over a Unix socket, over TLS with HTTP/2.
 #[test]
 fn nginx_is_a_good_upstream() {
     let folder = tempfile::tempdir().unwrap();
     let port = Port::take();
     let socket = folder.path().join("n.sock");
+    let h2 = Port::take();
     let config = format!(
         "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log;\n\
          events {{}}\n\
          http {{ access_log off; client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c;\n\
-         uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e;\n\
-         server {{ listen 127.0.0.1:{port}; listen unix:{socket};\n\
-         location / {{ return 200 \"nginx $request_method $request_uri $http_host\"; }}\n\
+         uwsgi_temp_path {dir}/d; scgi_temp_path {dir}/e; ssl_certificate {cert}; ssl_certificate_key {key};\n\
+         server {{ listen 127.0.0.1:{port}; listen unix:{socket}; listen 127.0.0.1:{h2} ssl http2;\n\
+         location / {{ return 200 \"nginx $request_method $request_uri $http_host $server_protocol\"; }}\n\
          location /file {{ root {dir}/www; }} }} }}\n",
         dir = folder.path().display(),
+        cert = certs::file("server.pem"),
+        key = certs::file("server.key"),
         port = port.number,
+        h2 = h2.number,
         socket = socket.display(),
     );
     write(&folder.path().join("nginx.conf"), config.as_bytes());
@@ -256,13 +260,31 @@ fn nginx_is_a_good_upstream() {
             "local",
             &format!("{{servers: [\"unix:{}\"]}}", socket.display()),
         )
+        .upstream(
+            "secure",
+            &format!(
+                "{{servers: [\"{}\"], protocol: h2, tls: {{sni: app.test, ca: {}}}}}",
+                h2.address(),
+                certs::file("ca.pem")
+            ),
+        )
+        .route("{name: secure, match: {path: \"/secure/*\"}, to: secure, public: test}")
         .route("{name: local, match: {path: \"/local/*\"}, to: local, public: test}")
         .route("{name: all, match: {path: \"/*\"}, to: app, public: test}");
     let gateway = Gateway::start(&plan);
     let tcp = exchange(gateway.http, get("/a?b=c", ""));
-    assert_eq!(tcp.text(), "nginx GET /a?b=c app.test");
+    assert_eq!(tcp.text(), "nginx GET /a?b=c app.test HTTP/1.1");
     let unix = exchange(gateway.http, get("/local/x", ""));
-    assert_eq!(unix.text(), "nginx GET /local/x app.test");
+    assert_eq!(unix.text(), "nginx GET /local/x app.test HTTP/1.1");
+    for _ in 0..3 {
+        let secure = exchange(gateway.http, get("/secure/x", ""));
+        assert_eq!(secure.text(), "nginx GET /secure/x app.test HTTP/2.0");
+    }
+    let posted = exchange(
+        gateway.http,
+        crate::support::raw::post("/secure/p", "", b"a body"),
+    );
+    assert_eq!(posted.text(), "nginx POST /secure/p app.test HTTP/2.0");
     let whole = exchange(gateway.http, get("/file", ""));
     assert!(whole.status == 200 && whole.body == file);
     let part = exchange(gateway.http, get("/file", "Range: bytes=5-9\r\n"));
