@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::{
     operator::compare::number,
-    rule::{Action, Change, Effect, Link, Name, Phase, Rule},
+    rule::{Action, Change, Effect, Link, Name, Phase, Rule, Which},
     text::{Names, Part, Text},
     variable::{DYNAMIC, Target, Variables},
 };
@@ -56,6 +56,7 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
     };
     // A caller may leave phases out: a refused request goes straight to logging, many answers are not looked at. Only
     // the body's phase is sure to follow the first.
+    let removers = Removers::of(rules);
     let mut state = State::new();
     let mut ever: Option<State> = None;
     for phase in PHASES {
@@ -63,7 +64,7 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
             (None, _) | (_, Phase::RequestBody) => state,
             (Some(ever), _) => ever.clone(),
         };
-        state = pass(rules, names, phase, begin, &mut folded);
+        state = pass(rules, names, &removers, phase, begin, &mut folded);
         ever = Some(match ever {
             Some(ever) => meet(ever, &state),
             None => state.clone(),
@@ -73,10 +74,20 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
 }
 
 /// One phase; returns what is known at its end.
-fn pass(rules: &[Rule], names: &Names, phase: Phase, state: State, folded: &mut Folded) -> State {
+fn pass(
+    rules: &[Rule],
+    names: &Names,
+    removers: &Removers<'_>,
+    phase: Phase,
+    state: State,
+    folded: &mut Folded,
+) -> State {
     let mut live = Some(state);
     // Jumps under way: where to, and what is known on the way.
     let mut jumps: Vec<(usize, State)> = Vec::new();
+    // Jumps taken unless one of these removers took the rule that jumps. Where they took what lies between as well,
+    // that is dead: it is either jumped over or taken away.
+    let mut shadows: Vec<(usize, u64)> = Vec::new();
     for (at, rule) in rules
         .iter()
         .enumerate()
@@ -88,41 +99,41 @@ fn pass(rules: &[Rule], names: &Names, phase: Phase, state: State, folded: &mut 
                 None => arriving,
             });
         }
-        let Some(now) = live.as_mut() else {
+        shadows.retain(|(to, _)| *to > at);
+        let takers = removers.before(at, rule);
+        let covered = |(_, by): &(usize, u64)| takers.is_some_and(|takers| by & !takers == 0);
+        let Some(now) = live.as_mut().filter(|_| !shadows.iter().any(covered)) else {
             mark(&mut folded.dead, at);
             continue;
         };
-        let holds = condition(rules, rule, now);
+        let asked = condition(rule, now);
+        // Inside a shadow a rule is asked only sometimes.
+        let holds = if asked == Holds::Always && (takers != Some(0) || !shadows.is_empty()) {
+            Holds::Maybe
+        } else {
+            asked
+        };
         match holds {
             Holds::Never => mark(&mut folded.dead, at),
             Holds::Always => mark(&mut folded.fixed, at),
             Holds::Maybe => {}
         }
-        // A link's actions are done even when a later link does not match.
-        let mut sure = holds;
-        for link in &rule.links {
-            let this = if sure == Holds::Always {
-                Holds::Always
-            } else {
-                link_holds(link, now)
-            };
-            if holds == Holds::Never && this == Holds::Never {
-                break;
-            }
-            sure = if sure == Holds::Always {
-                sure
-            } else {
-                Holds::Maybe
-            };
-            apply(link, names, sure, now);
+        if holds == Holds::Never {
+            continue;
         }
-        if matches!(rule.effect, Effect::Allow | Effect::AllowPhase) && holds != Holds::Never {
+        act(rule, names, holds, now);
+        if matches!(rule.effect, Effect::Allow | Effect::AllowPhase) {
             jumps.push((usize::MAX, now.clone()));
         }
-        if let Some(to) = rule.skip_to.filter(|_| holds != Holds::Never) {
+        if let Some(to) = rule.skip_to {
             jumps.push((to as usize, now.clone()));
-            if holds == Holds::Always {
-                live = None;
+            match (holds, asked, takers) {
+                (Holds::Always, ..) => live = None,
+                (_, Holds::Always, Some(takers)) if shadows.is_empty() => {
+                    mark(&mut folded.fixed, at);
+                    shadows.push((to as usize, takers));
+                }
+                _ => {}
             }
         }
     }
@@ -131,6 +142,13 @@ fn pass(rules: &[Rule], names: &Names, phase: Phase, state: State, folded: &mut 
         .fold(live.unwrap_or_default(), |live, (_, arriving)| {
             meet(live, &arriving)
         })
+}
+
+/// What a rule that matches, or may match, changes. A link's actions are done even when a later link does not match.
+fn act(rule: &Rule, names: &Names, holds: Holds, state: &mut State) {
+    for link in &rule.links {
+        apply(link, names, holds, state);
+    }
 }
 
 fn mark(list: &mut [bool], at: usize) {
@@ -155,11 +173,13 @@ fn meet(mut one: State, other: &State) -> State {
     one
 }
 
-fn condition(rules: &[Rule], rule: &Rule, state: &State) -> Holds {
-    if rule.links.is_empty() {
-        return Holds::Never;
-    }
-    let mut all = Holds::Always;
+/// Whether the rule matches as long as it is asked.
+fn condition(rule: &Rule, state: &State) -> Holds {
+    let mut all = if rule.links.is_empty() {
+        Holds::Never
+    } else {
+        Holds::Always
+    };
     for link in &rule.links {
         // What an earlier link sets may decide a later one: past the first, only a firm no counts for the whole.
         match link_holds(link, state) {
@@ -168,23 +188,47 @@ fn condition(rules: &[Rule], rule: &Rule, state: &State) -> Holds {
             _ => all = Holds::Maybe,
         }
     }
-    if all == Holds::Always && may_be_removed(rules, rule) {
-        Holds::Maybe
-    } else {
-        all
-    }
+    all
 }
 
-/// Some rule's `ctl` could take this one away.
-fn may_be_removed(rules: &[Rule], rule: &Rule) -> bool {
-    let mut actions = rules
-        .iter()
-        .flat_map(|rule| &rule.links)
-        .flat_map(|link| &link.actions);
-    actions.any(|action| match action {
-        Action::Remove(which) | Action::RemoveTarget(which, _) => which.takes(rule),
-        Action::Set(..) | Action::BodyProcessor(_) => false,
-    })
+/// The `ctl` actions that take rules away, in order of phase and place.
+struct Removers<'a>(Vec<(Phase, usize, &'a Which)>);
+
+impl<'a> Removers<'a> {
+    fn of(rules: &'a [Rule]) -> Self {
+        let mut list = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            let Some(phase) = rule.phase else { continue };
+            for action in rule.links.iter().flat_map(|link| &link.actions) {
+                match action {
+                    Action::Remove(which) => list.push((phase, at, which)),
+                    // Taking a transaction variable away is as good as taking the rule.
+                    Action::RemoveTarget(which, target) if target.variables.intersects(DYNAMIC) => {
+                        list.push((phase, at, which));
+                    }
+                    Action::RemoveTarget(..) | Action::Set(..) | Action::BodyProcessor(_) => {}
+                }
+            }
+        }
+        Self(list)
+    }
+
+    /// Those that could have taken this rule away before it is asked, as bits. `None`: too many to tell apart.
+    fn before(&self, at: usize, rule: &Rule) -> Option<u64> {
+        let phase = rule.phase?;
+        let earlier = |other: &(Phase, usize, &Which)| {
+            (other.0, other.1) < (phase, at) && other.2.takes(rule)
+        };
+        if self.0.len() > 64 {
+            return (!self.0.iter().any(earlier)).then_some(0);
+        }
+        let bits = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| earlier(other));
+        Some(bits.fold(0, |all, (bit, _)| all | 1 << bit))
+    }
 }
 
 fn link_holds(link: &Link, state: &State) -> Holds {
@@ -349,6 +393,20 @@ SecRule TX:made_up "@eq 1" "id:6,phase:2,pass"
 SecRule TX:never "@eq 1" "id:7,phase:2,pass"
 "#;
         assert_eq!(dead(rules), [7]);
+    }
+
+    #[test]
+    fn what_is_jumped_over_or_removed_is_dead() {
+        let rules = r#"
+SecAction "id:1,phase:1,pass,nolog,setvar:tx.level=1,tag:own"
+SecRule REMOTE_ADDR "@ipMatch 127.0.0.1" "id:2,phase:1,pass,nolog,ctl:ruleRemoveByTag=crs"
+SecRule TX:LEVEL "@lt 2" "id:3,phase:2,pass,nolog,tag:crs,skipAfter:END"
+SecRule ARGS "@rx two" "id:4,phase:2,pass,tag:crs"
+SecRule ARGS "@rx two" "id:5,phase:2,pass,tag:own"
+SecMarker END
+SecRule ARGS "@rx three" "id:6,phase:2,pass,tag:crs"
+"#;
+        assert_eq!(dead(rules), [4]);
     }
 
     #[test]
