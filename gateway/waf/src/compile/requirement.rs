@@ -11,7 +11,7 @@ const MAX_CROSS: usize = 48;
 /// Alternations of plain words may be longer: they cost automaton states, not time.
 const MAX_UNION: usize = 4096;
 /// Longer literals are cut: the tail adds states and hardly any selectivity.
-const MAX_LITERAL: usize = 20;
+const MAX_LITERAL: usize = 10;
 /// Byte sets kept per pattern, rarest first.
 const MAX_SETS: usize = 4;
 /// A set that this much of ordinary text meets filters nothing.
