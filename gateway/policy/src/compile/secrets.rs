@@ -160,3 +160,85 @@ impl crate::context::Secrets for Keeper<'_> {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::context::Secrets as _;
+    use crate::testing::Files;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn read_at(value: &str, now: u64, before: Option<&Vault>) -> Vault {
+        let mut files = Files::default();
+        files
+            .0
+            .insert("jwt".to_owned(), Bytes::from(value.to_owned()));
+        let spec = spec::Secret {
+            env: None,
+            file: Some("jwt".to_owned()),
+            previous: None,
+            previous_for: Some("1h".parse().unwrap()),
+        };
+        let mut faults = Faults::default();
+        let vault = read(
+            &[("jwt".to_owned(), spec)],
+            &mut files,
+            now,
+            before,
+            &mut faults,
+        );
+        assert_eq!(faults.errors(), 0);
+        vault
+    }
+
+    fn values(vault: &Vault) -> Vec<String> {
+        let mut keeper = Keeper {
+            vault,
+            used: BTreeSet::new(),
+        };
+        let values = keeper.secret("jwt").unwrap();
+        values
+            .iter()
+            .map(|value| String::from_utf8(value.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_replaced_value_is_accepted_for_its_time_and_no_longer() {
+        let first = read_at("one\n", 0, None);
+        assert_eq!(
+            (values(&first), expires(&first)),
+            (vec!["one".to_owned()], None)
+        );
+        let second = read_at("two", HOUR, Some(&first));
+        assert_eq!(values(&second), ["two", "one"]);
+        assert_eq!(expires(&second), Some(2 * HOUR));
+        // A reload that changes nothing does not lengthen the time.
+        let again = read_at("two", HOUR + 1_000, Some(&second));
+        assert_eq!((values(&again).len(), expires(&again)), (2, Some(2 * HOUR)));
+        let late = read_at("two", 2 * HOUR, Some(&again));
+        assert_eq!(
+            (values(&late), expires(&late)),
+            (vec!["two".to_owned()], None)
+        );
+    }
+
+    #[test]
+    fn a_value_that_comes_back_is_the_current_one() {
+        let first = read_at("one", 0, None);
+        let second = read_at("two", 1, Some(&first));
+        assert_eq!(values(&read_at("one", 2, Some(&second))), ["one", "two"]);
+    }
+
+    #[test]
+    fn prints_no_value() {
+        let shown = format!("{:?}", read_at("hunter2-hunter2", 0, None));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
