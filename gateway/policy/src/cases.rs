@@ -226,8 +226,8 @@ fn status(decision: &Decision) -> u16 {
 
 fn differences(policy: &Policy, expect: &spec::Expect, decision: &Decision) -> Vec<String> {
     let mut all = Vec::new();
-    let mut compare = |what: &str, wanted: Option<String>, got: String| {
-        if let Some(wanted) = wanted.filter(|wanted| *wanted != got) {
+    let mut compare = |what: &str, wanted: Option<String>, got: &str| {
+        if let Some(wanted) = wanted.filter(|wanted| wanted != got) {
             all.push(format!("{what}: expected {wanted}, got {got}"));
         }
     };
@@ -237,59 +237,52 @@ fn differences(policy: &Policy, expect: &spec::Expect, decision: &Decision) -> V
         spec::ActionWord::Challenge => Action::Challenge,
     };
     let action = expect.action.map(|action| word(action).as_str().to_owned());
-    compare("action", action, decision.action().as_str().to_owned());
+    compare("action", action, decision.action().as_str());
+    let wanted = expect.status.map(|status| status.to_string());
+    compare("status", wanted, &status(decision).to_string());
+    let name = |check| policy.check_name(check);
     compare(
-        "status",
-        expect.status.map(|status| status.to_string()),
-        status(decision).to_string(),
+        "by",
+        expect.by.clone(),
+        decision.check.map_or("no check", name),
     );
-    let by = decision
-        .check
-        .map_or("no check", |check| policy.check_name(check));
-    compare("by", expect.by.clone(), by.to_owned());
-    compare(
-        "reason",
-        expect.reason.clone(),
-        decision.reason().code().to_owned(),
-    );
+    compare("reason", expect.reason.clone(), decision.reason().code());
     let route = decision
         .route
         .map_or("no route", |route| policy.route_name(route));
-    compare("route", expect.route.clone(), route.to_owned());
+    compare("route", expect.route.clone(), route);
     let would: Vec<_> = decision
         .would
         .iter()
-        .map(|would| policy.check_name(would.check))
+        .map(|would| name(would.check))
         .collect();
-    compare(
-        "would",
-        expect.would.as_ref().map(|names| names.0.join(", ")),
-        would.join(", "),
-    );
+    let wanted = expect.would.as_ref().map(|names| names.0.join(", "));
+    compare("would", wanted, &would.join(", "));
     for (name, value) in &expect.headers.0 {
         let got = header(policy, decision, name);
-        compare(
-            &format!("answer header {name}"),
-            Some(value.clone()),
-            got.unwrap_or_else(|| "nothing".to_owned()),
-        );
+        let got = got.as_deref().unwrap_or("nothing");
+        compare(&format!("answer header {name}"), Some(value.clone()), got);
     }
     for (name, value) in &expect.forwarded.0 {
-        let forward = match &decision.outcome {
-            Outcome::Permit(permit) => permit.forward(),
-            Outcome::Deny(_) | Outcome::Reply(_) => &[],
-        };
-        let got = forward
-            .iter()
-            .find(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
-        let got = got.map_or("nothing", |(_, value)| value.to_str().unwrap_or("not text"));
+        let got = forwarded(decision, name);
         compare(
             &format!("forwarded header {name}"),
             Some(value.clone()),
-            got.to_owned(),
+            got,
         );
     }
     all
+}
+
+/// What the gateway sets on the request to the upstream.
+fn forwarded<'d>(decision: &'d Decision, name: &str) -> &'d str {
+    let forward = match &decision.outcome {
+        Outcome::Permit(permit) => permit.forward(),
+        Outcome::Deny(_) | Outcome::Reply(_) => &[],
+    };
+    let mut fields = forward.iter();
+    let got = fields.find(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+    got.map_or("nothing", |(_, value)| value.to_str().unwrap_or("not text"))
 }
 
 /// What the gateway sets on the answer.

@@ -61,46 +61,23 @@ pub(crate) fn load(
 ) -> Result<Loaded, Vec<Fault>> {
     let mut sources = Recorded::new(sources);
     let (tree, found) = include::load(root, &mut sources);
-    let readable = !tree.root.entries().is_empty();
     let mut faults = Faults {
         found,
         ..Faults::default()
     };
-    if !readable {
-        if faults.errors() == 0 {
-            faults.error(
-                Path::default(),
-                "a policy is a map: `version: 1`, `routes: …`",
-            );
-        }
-        return Err(faults.into_faults(&tree));
-    }
-    let document: Option<Document> = de::read(
-        &tree.root,
-        &Path::default(),
-        &mut faults.found,
-        &[],
-        |reader| serde::Deserialize::deserialize(reader),
-    );
-    let Some(document) = document else {
+    let Some(document) = document(&tree, &mut faults) else {
         return Err(faults.into_faults(&tree));
     };
     let before = before.map(|policy| &policy.vault);
-    let vault = secrets::read(
-        &document.secrets.0,
-        sources.secretly(),
-        now,
-        before,
-        &mut faults,
-    );
-    let keeper = Keeper {
-        vault: &vault,
-        used: BTreeSet::new(),
-    };
+    let secrets = &document.secrets.0;
+    let vault = secrets::read(secrets, sources.secretly(), now, before, &mut faults);
     let build = Build {
         tree: &tree,
         sources,
-        keeper,
+        keeper: Keeper {
+            vault: &vault,
+            used: BTreeSet::new(),
+        },
         faults,
         now,
         mode: None,
@@ -119,6 +96,20 @@ pub(crate) fn load(
     Ok(Loaded {
         policy: Policy { vault, ..policy },
         warnings: faults,
+    })
+}
+
+/// Everything of the document that could be read; `None` when there is nothing to go on with.
+fn document(tree: &Tree, faults: &mut Faults) -> Option<Document> {
+    let root = Path::default();
+    if tree.root.entries().is_empty() {
+        if faults.errors() == 0 {
+            faults.error(root, "a policy is a map: `version: 1`, `routes: …`");
+        }
+        return None;
+    }
+    de::read(&tree.root, &root, &mut faults.found, &[], |reader| {
+        serde::Deserialize::deserialize(reader)
     })
 }
 

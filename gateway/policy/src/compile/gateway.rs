@@ -101,116 +101,131 @@ pub(super) fn count(
 
 /// The caps and deadlines.
 pub(super) fn limits(spec: &spec::Limits, faults: &mut Faults) -> Hardening {
-    let at = |key: &str| Path::default().key("limits").key(key);
-    let base = Hardening::default();
-    let ms = Duration::from_millis;
-    let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let mut time = |key: &str, value, default, least, most| {
-        duration(&at(key), value, default, (least, most), faults)
-    };
-    let header_deadline = time(
-        "header_deadline",
-        spec.header_deadline,
-        base.header_deadline,
-        ms(100),
-        seconds(300),
-    );
-    let body_deadline = time(
-        "body_deadline",
-        spec.body_deadline,
-        base.body_deadline,
-        ms(100),
-        seconds(86_400),
-    );
-    let idle_timeout = time(
-        "idle_timeout",
-        spec.idle_timeout,
-        base.idle_timeout,
-        ms(100),
-        seconds(3_600),
-    );
-    let drain = time("drain", spec.drain, base.drain, ms(0), seconds(3_600));
-    let mut bytes = |key: &str, value, default, least, most| {
-        size(&at(key), value, default, (least, most), faults)
-    };
-    let header_bytes = bytes(
-        "header_bytes",
-        spec.header_bytes,
-        wide(base.header_bytes),
-        1 << 10,
-        1 << 20,
-    );
-    let uri_length = bytes(
-        "uri_length",
-        spec.uri_length,
-        wide(base.uri_length),
-        64,
-        64 << 10,
-    );
-    let min_body_rate = bytes(
-        "min_body_rate",
-        spec.min_body_rate,
-        base.min_body_rate,
-        0,
-        1 << 30,
-    );
-    let max_body = bytes("max_body", spec.max_body, base.max_body, 0, 64 << 30);
-    let held_body_total = bytes(
-        "held_body_total",
-        spec.held_body_total,
-        base.held_body_total,
-        64 << 10,
-        64 << 30,
-    );
-    let mut number = |key: &str, value, default, least, most| {
-        count(&at(key), value, default, (least, most), faults)
-    };
-    let header_count = number(
-        "header_count",
-        spec.header_count,
-        wide(base.header_count),
-        8,
-        256,
-    );
-    let connections = number(
-        "connections",
-        spec.connections,
-        wide(base.connections),
-        1,
-        1_000_000,
-    );
-    let per_client = wide(base.connections_per_client);
-    let per_client = number(
-        "connections_per_client",
-        spec.connections_per_client,
-        per_client,
-        1,
-        1_000_000,
-    );
-    let requests = u64::from(base.keepalive_requests);
-    let requests = number(
-        "keepalive_requests",
+    let mut limits = Hardening::default();
+    deadlines(spec, &mut limits, faults);
+    sizes(spec, &mut limits, faults);
+    counts(spec, &mut limits, faults);
+    limits
+}
+
+fn limit(key: &str) -> Path {
+    Path::default().key("limits").key(key)
+}
+
+fn deadlines(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
+    let ms = Duration::from_millis(100);
+    let table = [
+        (
+            "header_deadline",
+            spec.header_deadline,
+            &mut to.header_deadline,
+            (ms, seconds(300)),
+        ),
+        (
+            "body_deadline",
+            spec.body_deadline,
+            &mut to.body_deadline,
+            (ms, seconds(86_400)),
+        ),
+        (
+            "idle_timeout",
+            spec.idle_timeout,
+            &mut to.idle_timeout,
+            (ms, seconds(3_600)),
+        ),
+        (
+            "drain",
+            spec.drain,
+            &mut to.drain,
+            (Duration::ZERO, seconds(3_600)),
+        ),
+    ];
+    for (key, value, field, bounds) in table {
+        *field = duration(&limit(key), value, *field, bounds, faults);
+    }
+}
+
+fn sizes(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
+    let table = [
+        (
+            "min_body_rate",
+            spec.min_body_rate,
+            &mut to.min_body_rate,
+            (0, 1 << 30),
+        ),
+        ("max_body", spec.max_body, &mut to.max_body, (0, 64 << 30)),
+        (
+            "held_body_total",
+            spec.held_body_total,
+            &mut to.held_body_total,
+            (64 << 10, 64 << 30),
+        ),
+    ];
+    for (key, value, field, bounds) in table {
+        *field = size(&limit(key), value, *field, bounds, faults);
+    }
+    let table = [
+        (
+            "header_bytes",
+            spec.header_bytes,
+            &mut to.header_bytes,
+            (1 << 10, 1 << 20),
+        ),
+        (
+            "uri_length",
+            spec.uri_length,
+            &mut to.uri_length,
+            (64, 64 << 10),
+        ),
+    ];
+    for (key, value, field, bounds) in table {
+        *field = narrow(size(&limit(key), value, wide(*field), bounds, faults));
+    }
+}
+
+fn counts(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
+    let most = 1_000_000;
+    let per_client = spec.connections_per_client;
+    let table = [
+        (
+            "header_count",
+            spec.header_count,
+            &mut to.header_count,
+            (8, 256),
+        ),
+        (
+            "connections",
+            spec.connections,
+            &mut to.connections,
+            (1, most),
+        ),
+        (
+            "connections_per_client",
+            per_client,
+            &mut to.connections_per_client,
+            (1, most),
+        ),
+    ];
+    for (key, value, field, bounds) in table {
+        *field = narrow(count(&limit(key), value, wide(*field), bounds, faults));
+    }
+    let requests = u64::from(to.keepalive_requests);
+    let requests = count(
+        &limit("keepalive_requests"),
         spec.keepalive_requests,
         requests,
-        1,
-        1_000_000,
+        (1, most),
+        faults,
     );
-    Hardening {
-        header_deadline,
-        header_bytes: narrow(header_bytes),
-        header_count: narrow(header_count),
-        uri_length: narrow(uri_length),
-        body_deadline,
-        min_body_rate,
-        max_body,
-        held_body_total,
-        connections: narrow(connections),
-        connections_per_client: narrow(per_client),
-        keepalive_requests: u32::try_from(requests).unwrap_or(u32::MAX),
-        idle_timeout,
-        drain,
-    }
+    to.keepalive_requests = u32::try_from(requests).unwrap_or(u32::MAX);
+}
+
+fn narrow(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// The store.

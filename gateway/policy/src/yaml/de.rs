@@ -1,13 +1,15 @@
 //! Reads typed values from located nodes and reports EVERY fault at once: a value that fails is noted and left out,
 //! then the whole is read again, until nothing new fails. What is only missing because it failed is not reported.
 
+mod variant;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use serde::de::{
-    DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
+
+use variant::Variant;
 
 use super::error::{Fail, Kind, unknown_key, unknown_word};
 use super::parse::doubtful;
@@ -431,72 +433,5 @@ impl<'n> MapAccess<'n> for Fields<'n, '_> {
             state: self.of.state,
         };
         reader.noted(seed.deserialize(reader))
-    }
-}
-
-/// An enum's word, and what follows it as the only value of a map.
-struct Variant<'n, 't> {
-    of: Reader<'n, 't>,
-    word: &'n str,
-    content: Option<&'n Entry>,
-}
-
-impl<'n, 't> EnumAccess<'n> for Variant<'n, 't> {
-    type Error = Fail;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'n>>(self, seed: V) -> Result<(V::Value, Self), Fail> {
-        let word: serde::de::value::StrDeserializer<'_, Fail> = self.word.into_deserializer();
-        Ok((seed.deserialize(word)?, self))
-    }
-}
-
-impl<'n> Variant<'n, '_> {
-    fn content<T>(self, read: impl FnOnce(Reader<'n, '_>) -> Result<T, Fail>) -> Result<T, Fail> {
-        let Some(entry) = self.content else {
-            return Err(Fail::message(format!(
-                "`{0}` needs a value: {{{0}: …}}",
-                self.word
-            )));
-        };
-        let step = Some(StepRef::Key(&entry.key));
-        let trail = Trail {
-            base: self.of.trail.base,
-            parent: Some(self.of.trail),
-            step,
-        };
-        let reader = Reader {
-            node: &entry.value,
-            trail: &trail,
-            state: self.of.state,
-        };
-        reader.noted(read(reader))
-    }
-}
-
-impl<'n> VariantAccess<'n> for Variant<'n, '_> {
-    type Error = Fail;
-
-    fn unit_variant(self) -> Result<(), Fail> {
-        match self.content {
-            Some(_) => Err(Fail::message(format!("`{}` takes no value", self.word))),
-            None => Ok(()),
-        }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'n>>(self, seed: T) -> Result<T::Value, Fail> {
-        self.content(|reader| seed.deserialize(reader))
-    }
-
-    fn tuple_variant<V: Visitor<'n>>(self, _len: usize, visitor: V) -> Result<V::Value, Fail> {
-        self.content(|reader| reader.list(visitor))
-    }
-
-    fn struct_variant<V: Visitor<'n>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fail> {
-        self.content(|reader| reader.map(Some(fields), visitor))
     }
 }
