@@ -90,6 +90,7 @@ impl Ctx {
             decision: self.decision.as_ref(),
             action: self.action,
             reason: self.reason,
+            detail: self.facts.detail,
             status: if written >= 101 { written } else { self.status },
             upstream: self.choice.as_ref().map(Choice::name),
             bytes_in: bytes(session.body_bytes_read()),

@@ -84,6 +84,7 @@ pub(crate) fn record(
         decision: None,
         action: Action::Deny,
         reason: refusal.reason,
+        detail: "",
         status,
         upstream: None,
         bytes_in: 0,

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub scheme: &'static str,
     /// The client waits for `100 Continue`.
     pub expects: bool,
+    /// What exactly is wrong with a request that was refused here; for the event, never for the client.
+    pub detail: &'static str,
 }
 
 impl Facts {
@@ -41,6 +43,7 @@ impl Facts {
             websocket: false,
             scheme: "http",
             expects: false,
+            detail: "",
         }
     }
 
@@ -65,8 +68,11 @@ impl Facts {
         self.inspect(header, target, snapshot)?;
         let mut scratch = String::new();
         let rules = snapshot.policy.settings().paths;
-        let canonical =
-            policy::path::canonical_with(path, rules, &mut scratch).map_err(|_| Reason::BadPath)?;
+        let canonical = policy::path::canonical_with(path, rules, &mut scratch);
+        let canonical = canonical.map_err(|fault| {
+            self.detail = fault.detail();
+            Reason::BadPath
+        })?;
         if canonical != self.path {
             self.path.clear();
             self.path.push_str(canonical);
@@ -96,7 +102,10 @@ impl Facts {
         let owned = snapshot.policy.owned_headers();
         let mut scratch = String::new();
         let inspected = framing::inspect(&head, caps, owned, &mut scratch);
-        let inspected = inspected.map_err(|refusal| refusal.reason)?;
+        let inspected = inspected.map_err(|refusal| {
+            self.detail = refusal.detail;
+            refusal.reason
+        })?;
         self.host.push_str(inspected.host.name);
         self.framing = inspected.framing;
         self.websocket = inspected.websocket;

@@ -133,6 +133,10 @@ impl Watch {
             action: Some(record.action),
             check: check.map_or("", |check| policy.check_name(check)),
             reason: Some(record.reason),
+            detail: match waf.and_then(|verdict| verdict.refusal.as_ref()) {
+                Some(refusal) if record.detail.is_empty() => refusal.code(),
+                Some(_) | None => record.detail,
+            },
             would: &would,
             rules: &rules,
             score: waf.map(|verdict| u64::from(verdict.score)),

@@ -39,6 +39,8 @@ pub struct Record<'r> {
     pub action: Action,
     /// Why, over all: what the reply and the metric carry.
     pub reason: Reason,
+    /// What exactly, where the reason does not say it; for operators only.
+    pub detail: &'r str,
     /// Status of the answer; 499 when the client was gone before one.
     pub status: u16,
     /// Server that answered, or was asked last.
