@@ -7,6 +7,7 @@ use crate::checks::{Gives, Needs};
 use crate::fault::Path;
 use crate::policy::Route;
 use crate::run::{Mode, Step};
+use crate::scalar::Size;
 
 /// Checks the order, and gathers what the route's checks ask of body and answer.
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
@@ -36,6 +37,15 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
         }
         let work = named.check.response_work();
         edits.extend(work.edits);
+        if let Some(most) = work.max_request.filter(|&most| most > route.max_body) {
+            let message = format!(
+                "`{}` allows {}, but the route's own `max_body` of {} holds",
+                named.name,
+                Size(most),
+                Size(route.max_body)
+            );
+            build.faults.warning(used.at.clone(), message);
+        }
         max_body = work.max_request.unwrap_or(u64::MAX).min(max_body);
         max_response = match (max_response, work.max_body) {
             (Some(one), Some(other)) => Some(other.min(one)),
