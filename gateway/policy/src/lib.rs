@@ -1,9 +1,10 @@
 //! YAML in, decisions out. Pure: no tokio, no Pingora, no clock and no disk; what a decision must wait for comes
 //! through [`io::Io`], what a policy must read comes through [`sources::Sources`].
 //!
-//! Map: text → located tree → typed values · Spec → Policy ·
-//! [`request`] the borrowed view that checks see · [`run`] asks a route's
-//! checks in order · [`checks`] the closed list of checks · [`decision`] what comes out.
+//! Map: `yaml` text → located tree · `spec` → typed document · `compile` → [`Policy`] · `route` finds the route ·
+//! [`request`] the borrowed view that checks see · [`run`] asks a route's checks in order · [`checks`] the closed list
+//! of checks · [`decision`] what comes out · [`cases`] requests with the decisions they must get · [`schema()`] for
+//! editors.
 
 pub mod cases;
 pub mod checks;
