@@ -1,5 +1,5 @@
 //! The CRS regression suite against the engine alone: `cargo run --profile fast -p waf --example conformance DIR
-//! TESTS.jsonl`, one JSON object per test (name, method, uri, version, headers, data, expect, no, response).
+//! TESTS.jsonl [PARANOIA]`, one JSON object per test (name, method, uri, version, headers, data, expect, no, response).
 
 use std::{env, error::Error, fs, path::Path};
 
@@ -47,14 +47,15 @@ impl Files for Disk {
 
 /// The settings of the suite's own continuous integration.
 const SETTINGS: &str = r#"
-SecAction "id:900005,phase:1,nolog,pass,t:none,setvar:tx.blocking_paranoia_level=4,setvar:tx.detection_paranoia_level=4,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=6400,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
+SecAction "id:900005,phase:1,nolog,pass,t:none,setvar:tx.blocking_paranoia_level=PARANOIA,setvar:tx.detection_paranoia_level=PARANOIA,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=6400,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
 SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,pass,msg:'Failed to parse request body.'"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::args().nth(1).ok_or("which folder?")?;
     let tests = fs::read_to_string(env::args().nth(2).ok_or("which tests?")?)?;
-    let rules = load(&folder)?;
+    let paranoia = env::args().nth(3).unwrap_or_else(|| "4".to_owned());
+    let rules = load(&folder, &paranoia)?;
     let limits = Limits {
         matches: 2000,
         ..Limits::default()
@@ -135,14 +136,17 @@ fn run(transaction: &mut waf::Transaction<'_>, test: &Test) {
     }
 }
 
-fn load(folder: &str) -> Result<Ruleset, Box<dyn Error>> {
+fn load(folder: &str, paranoia: &str) -> Result<Ruleset, Box<dyn Error>> {
     let mut names: Vec<_> = fs::read_dir(Path::new(folder).join("rules"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|end| end == "conf"))
         .collect();
     names.sort();
     names.insert(0, Path::new(folder).join("crs-setup.conf.example"));
-    let mut texts = vec![("settings".to_owned(), SETTINGS.to_owned())];
+    let mut texts = vec![(
+        "settings".to_owned(),
+        SETTINGS.replace("PARANOIA", paranoia),
+    )];
     for name in names {
         texts.push((name.display().to_string(), fs::read_to_string(&name)?));
     }

@@ -57,6 +57,7 @@ pub mod seclang;
 mod text;
 mod transaction;
 pub mod transform;
+mod tuning;
 mod variable;
 mod verdict;
 
@@ -64,6 +65,7 @@ pub use fault::Fault;
 pub use limits::Limits;
 pub use request::{Headers, Request};
 pub use rule::Severity;
-pub use ruleset::{Exclusion, Needs, Options, Ruleset, Source, Tuning};
+pub use ruleset::{Needs, Ruleset, Source};
 pub use transaction::{Scratch, Transaction};
+pub use tuning::{Exclusion, Options, Tuning};
 pub use verdict::{Match, Refusal, Step, Verdict};

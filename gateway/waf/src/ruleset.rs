@@ -1,17 +1,16 @@
-//! A compiled set of rules, shared by every request, and how one use of it is tuned: threshold, rules left out,
-//! exclusions. Knows nothing of requests.
+//! A compiled set of rules, shared by every request. Knows nothing of requests.
 
 use std::collections::HashSet;
 
 use crate::{
     compile::Program,
     fault::Fault,
-    limits::Limits,
     native,
     rule::Rule,
     seclang::{self, Engine, Files, Loader},
     transaction::{Scratch, Transaction},
-    variable::{FROM_BODY, FROM_RESPONSE, Target, Variable},
+    tuning::{Options, Tuning},
+    variable::{FROM_BODY, FROM_RESPONSE, Variable},
 };
 
 /// Rules, compiled. Immutable: share it by `Arc`.
@@ -125,7 +124,7 @@ impl Ruleset {
     /// # Errors
     /// Every rule id, tag or target that names nothing.
     pub fn tune(&self, options: &Options) -> Result<Tuning, Vec<Fault>> {
-        Tuning::new(self, options)
+        Tuning::new(&self.program, options)
     }
 
     /// Begins one request. `scratch` is reused: take it back from [`Transaction::finish`].
@@ -144,153 +143,5 @@ fn refuse_duplicates(rules: &[Rule], faults: &mut Vec<Fault>) {
                     .fault(rule.id, "", "another rule has this id".to_owned()),
             );
         }
-    }
-}
-
-/// How one use of a ruleset differs from the rules as written.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// A request with at least this score is refused. Default 5: one critical match.
-    pub threshold: u32,
-    /// Ids of rules that are not asked.
-    pub disabled: Vec<u32>,
-    /// Rules with one of these tags are not asked.
-    pub disabled_tags: Vec<String>,
-    /// What a rule must not look at.
-    pub exclusions: Vec<Exclusion>,
-    /// A request that cannot be judged is refused. Default true.
-    pub refuse_unjudged: bool,
-    /// What one request may cost.
-    pub limits: Limits,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            threshold: 5,
-            disabled: Vec::new(),
-            disabled_tags: Vec::new(),
-            exclusions: Vec::new(),
-            refuse_unjudged: true,
-            limits: Limits::default(),
-        }
-    }
-}
-
-/// A value that a rule must not look at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Exclusion {
-    /// The rule; `None` means every rule.
-    pub rule: Option<u32>,
-    /// A target as rules name them: `args:comment`, `cookie:/^pref_/`.
-    pub target: String,
-}
-
-/// [`Options`] resolved against a ruleset.
-#[derive(Debug)]
-pub struct Tuning {
-    pub(crate) threshold: u32,
-    pub(crate) refuse_unjudged: bool,
-    pub(crate) limits: Limits,
-    disabled: Vec<bool>,
-    exclusions: Vec<(Option<u32>, Target)>,
-}
-
-impl Tuning {
-    fn new(ruleset: &Ruleset, options: &Options) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut fault = |path: String, message: String| {
-            faults.push(Fault {
-                source: String::new(),
-                line: None,
-                rule: None,
-                path,
-                message,
-            });
-        };
-        let rules = &ruleset.program.rules;
-        let mut disabled = vec![false; rules.len()];
-        let mut leave_out = |which: &dyn Fn(&Rule) -> bool| {
-            let mut known = false;
-            for (rule, off) in rules
-                .iter()
-                .zip(&mut disabled)
-                .filter(|(rule, _)| which(rule))
-            {
-                let _ = rule;
-                *off = true;
-                known = true;
-            }
-            known
-        };
-        for (at, id) in options.disabled.iter().enumerate() {
-            if !leave_out(&|rule| rule.id == *id) {
-                fault(format!("disabled[{at}]"), format!("there is no rule {id}"));
-            }
-        }
-        for (at, tag) in options.disabled_tags.iter().enumerate() {
-            if !leave_out(&|rule| rule.tags.iter().any(|own| **own == **tag)) {
-                fault(
-                    format!("disabled_tags[{at}]"),
-                    format!("no rule has the tag {tag}"),
-                );
-            }
-        }
-        for (rule, (off, fixed)) in rules
-            .iter()
-            .zip(disabled.iter().zip(&ruleset.program.folded.fixed))
-        {
-            if *off && *fixed && rule.sets_anything() {
-                fault(
-                    "disabled".to_owned(),
-                    format!(
-                        "rule {} prepares what other rules rest on: use SecRuleRemoveById",
-                        rule.id
-                    ),
-                );
-            }
-        }
-        let mut exclusions = Vec::new();
-        for (at, exclusion) in options.exclusions.iter().enumerate() {
-            let number = exclusion
-                .rule
-                .map(|id| (id, rules.iter().position(|rule| rule.id == id)));
-            if let Some((id, None)) = number {
-                fault(
-                    format!("exclusions[{at}].rule"),
-                    format!("there is no rule {id}"),
-                );
-            }
-            match native::target(&exclusion.target) {
-                Ok(target) => {
-                    let rule = number
-                        .and_then(|(_, at)| at)
-                        .and_then(|at| u32::try_from(at).ok());
-                    exclusions.push((rule, target));
-                }
-                Err(message) => fault(format!("exclusions[{at}].target"), message),
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        Ok(Self {
-            threshold: options.threshold.max(1),
-            refuse_unjudged: options.refuse_unjudged,
-            limits: options.limits.clone(),
-            disabled,
-            exclusions,
-        })
-    }
-
-    pub(crate) fn is_disabled(&self, rule: u32) -> bool {
-        self.disabled.get(rule as usize).is_some_and(|off| *off)
-    }
-
-    pub(crate) fn excludes(&self, rule: u32, variable: Variable, name: &[u8]) -> bool {
-        let applies = |own: &Option<u32>| own.is_none_or(|own| own == rule);
-        self.exclusions
-            .iter()
-            .any(|(own, target)| applies(own) && target.covers(variable, name))
     }
 }

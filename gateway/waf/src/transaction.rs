@@ -9,13 +9,14 @@ use crate::{
     limits::Budget,
     request::{Headers, Request},
     rule::{Effect, Phase, Rule},
-    ruleset::{Ruleset, Tuning},
+    ruleset::Ruleset,
     run::{
         collect::{Into, Value, Values},
         scan::{Audience, Found, Hit, Scanner},
         state::State,
         walk::{Buffers, Judge, Report, Walk},
     },
+    tuning::Tuning,
     variable::Variable,
     verdict::{Match, Refusal, Step, Verdict},
 };

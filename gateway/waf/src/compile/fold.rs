@@ -73,6 +73,67 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
     folded
 }
 
+/// One phase under way.
+#[derive(Default)]
+struct Pass {
+    /// What is known here; nothing when a jump always passes over.
+    live: Option<State>,
+    /// Jumps under way: where to, and what is known on the way.
+    jumps: Vec<(usize, State)>,
+    /// Jumps taken unless one of these removers took the rule that jumps. Where they took what lies between as well,
+    /// that is dead: it is either jumped over or taken away.
+    shadows: Vec<(usize, u64)>,
+}
+
+impl Pass {
+    /// Jumps that end here join what is known.
+    fn land(&mut self, at: usize) {
+        for (_, arriving) in self.jumps.extract_if(.., |(to, _)| *to <= at) {
+            self.live = Some(match self.live.take() {
+                Some(live) => meet(live, &arriving),
+                None => arriving,
+            });
+        }
+        self.shadows.retain(|(to, _)| *to > at);
+    }
+
+    /// What is known where a rule is asked that these removers may have taken; `None` where it never is.
+    fn reached(&mut self, takers: Option<u64>) -> Option<&mut State> {
+        let covered = |(_, by): &(usize, u64)| takers.is_some_and(|takers| by & !takers == 0);
+        let dead = self.shadows.iter().any(covered);
+        self.live.as_mut().filter(|_| !dead)
+    }
+
+    /// A rule that jumps; `asked` is whether it matches as long as it is there. True when the jump is certain but for
+    /// removals.
+    fn jump(
+        &mut self,
+        to: usize,
+        now: State,
+        holds: Holds,
+        asked: Holds,
+        takers: Option<u64>,
+    ) -> bool {
+        self.jumps.push((to, now));
+        match (holds, asked, takers) {
+            (Holds::Always, ..) => self.live = None,
+            (_, Holds::Always, Some(takers)) if self.shadows.is_empty() => {
+                self.shadows.push((to, takers));
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn end(self) -> State {
+        let live = self.live.unwrap_or_default();
+        self.jumps
+            .into_iter()
+            .fold(live, |live, (_, arriving)| meet(live, &arriving))
+    }
+}
+
 /// One phase; returns what is known at its end.
 fn pass(
     rules: &[Rule],
@@ -82,66 +143,49 @@ fn pass(
     state: State,
     folded: &mut Folded,
 ) -> State {
-    let mut live = Some(state);
-    // Jumps under way: where to, and what is known on the way.
-    let mut jumps: Vec<(usize, State)> = Vec::new();
-    // Jumps taken unless one of these removers took the rule that jumps. Where they took what lies between as well,
-    // that is dead: it is either jumped over or taken away.
-    let mut shadows: Vec<(usize, u64)> = Vec::new();
+    let mut pass = Pass {
+        live: Some(state),
+        ..Pass::default()
+    };
     for (at, rule) in rules
         .iter()
         .enumerate()
         .filter(|(_, rule)| rule.phase == Some(phase))
     {
-        for (_, arriving) in jumps.extract_if(.., |(to, _)| *to <= at) {
-            live = Some(match live {
-                Some(live) => meet(live, &arriving),
-                None => arriving,
-            });
-        }
-        shadows.retain(|(to, _)| *to > at);
+        pass.land(at);
         let takers = removers.before(at, rule);
-        let covered = |(_, by): &(usize, u64)| takers.is_some_and(|takers| by & !takers == 0);
-        let Some(now) = live.as_mut().filter(|_| !shadows.iter().any(covered)) else {
+        // Inside a shadow a rule is asked only sometimes.
+        let certain = takers == Some(0) && pass.shadows.is_empty();
+        let Some(now) = pass.reached(takers) else {
             mark(&mut folded.dead, at);
             continue;
         };
         let asked = condition(rule, now);
-        // Inside a shadow a rule is asked only sometimes.
-        let holds = if asked == Holds::Always && (takers != Some(0) || !shadows.is_empty()) {
+        let holds = if asked == Holds::Always && !certain {
             Holds::Maybe
         } else {
             asked
         };
         match holds {
-            Holds::Never => mark(&mut folded.dead, at),
+            Holds::Never => {
+                mark(&mut folded.dead, at);
+                continue;
+            }
             Holds::Always => mark(&mut folded.fixed, at),
             Holds::Maybe => {}
         }
-        if holds == Holds::Never {
-            continue;
-        }
         act(rule, names, holds, now);
+        let now = now.clone();
         if matches!(rule.effect, Effect::Allow | Effect::AllowPhase) {
-            jumps.push((usize::MAX, now.clone()));
+            pass.jumps.push((usize::MAX, now.clone()));
         }
-        if let Some(to) = rule.skip_to {
-            jumps.push((to as usize, now.clone()));
-            match (holds, asked, takers) {
-                (Holds::Always, ..) => live = None,
-                (_, Holds::Always, Some(takers)) if shadows.is_empty() => {
-                    mark(&mut folded.fixed, at);
-                    shadows.push((to as usize, takers));
-                }
-                _ => {}
-            }
+        if let Some(to) = rule.skip_to
+            && pass.jump(to as usize, now, holds, asked, takers)
+        {
+            mark(&mut folded.fixed, at);
         }
     }
-    jumps
-        .into_iter()
-        .fold(live.unwrap_or_default(), |live, (_, arriving)| {
-            meet(live, &arriving)
-        })
+    pass.end()
 }
 
 /// What a rule that matches, or may match, changes. A link's actions are done even when a later link does not match.

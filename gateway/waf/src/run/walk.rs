@@ -11,7 +11,7 @@ use crate::{
     limits::Budget,
     operator::Operator,
     rule::{Action, Effect, Link, Phase, Rule},
-    ruleset::Tuning,
+    tuning::Tuning,
     variable::{DYNAMIC, Selector, Target, Variable},
 };
 
