@@ -16,6 +16,6 @@ Exit codes: 0 printed, 2 usage.")]
 pub(super) struct Arguments {}
 
 pub(super) fn run(_: &Arguments) -> Exit {
-    say(policy::schema());
+    say(format!("{}\n", policy::schema()));
     Exit::Ok
 }
