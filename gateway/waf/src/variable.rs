@@ -35,7 +35,7 @@ variables! {
     Path "path",
     RequestUri "uri", RequestUriRaw "uri_raw", RequestFilename "filename", RequestBasename "basename",
     RequestLine "request_line", Method "method", Protocol "protocol", QueryString "query",
-    /// The body as it came, whatever it is; `RequestBody` only what no structured parser has read.
+    /// The body as it came, whatever it is; `RequestBody` not when it is XML or multipart.
     RawBody "body", RequestBody "request_body", RequestBodyLength "body_length",
     ArgsCombinedSize "args_combined_size", FilesCombinedSize "files_combined_size",
     BodyProcessor "body_processor", BodyError "body_error",

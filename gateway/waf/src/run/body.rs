@@ -60,7 +60,7 @@ impl Into<'_, '_> {
         }
         match processor.map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind))) {
             Ok(Some(kind)) => {
-                if kind == Kind::Form {
+                if matches!(kind, Kind::Form | Kind::Json) {
                     self.alone(Variable::RequestBody, bytes);
                 }
                 let done = self.parse(scratch, kind, content_type, bytes);

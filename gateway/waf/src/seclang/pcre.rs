@@ -115,6 +115,17 @@ fn class<'a>(text: &'a str, out: &mut String) -> &'a str {
                 out.push(letter);
                 after
             }
+            // Without Unicode a class holds bytes: each of the letter's own.
+            _ if !letter.is_ascii() => {
+                let mut bytes = [0; 4];
+                out.extend(
+                    letter
+                        .encode_utf8(&mut bytes)
+                        .bytes()
+                        .map(|byte| format!("\\x{byte:02X}")),
+                );
+                after
+            }
             _ => {
                 out.push(letter);
                 after
@@ -172,6 +183,7 @@ mod tests {
             (r"x\Z", b"x\n", true),
             (r"\xA0|\e", b"\xA0", true),
             ("é", "é".as_bytes(), true),
+            ("^[xé]{2}$", "é".as_bytes(), true),
         ];
         for (pattern, text, expected) in cases {
             let compiled = Pattern::new(&translate(pattern));
