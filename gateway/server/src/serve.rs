@@ -1,7 +1,7 @@
 //! Starts and stops the traffic side: listeners, health checks, draining, hand-over of sockets.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pingora_core::server::ShutdownWatch;
@@ -54,7 +54,7 @@ pub async fn serve(shared: Arc<Shared>, options: Options) -> Result<(), String> 
     background::resolve_all(&running.shared).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(background::run(Arc::clone(&running.shared)));
-    tasks.spawn(renew(listeners.clone()));
+    tasks.spawn(renew(listeners.iter().map(Arc::downgrade).collect()));
     for listener in &listeners {
         let (listener, running) = (Arc::clone(listener), Arc::clone(&running));
         tasks.spawn(async move { listener.run(&running).await });
@@ -64,6 +64,8 @@ pub async fn serve(shared: Arc<Shared>, options: Options) -> Result<(), String> 
     running.shared.set_ready(false);
     // Nobody listens any more only when every connection is gone already.
     let _ = drain.send(true);
+    // A socket that stayed open would go on taking connections in the kernel that nobody serves.
+    drop(listeners);
     finish(&running).await;
     tasks.shutdown().await;
     ended
@@ -179,10 +181,11 @@ async fn finish(running: &Running) {
 }
 
 /// Serves certificates that were replaced on disk.
-async fn renew(listeners: Vec<Arc<Open>>) {
+async fn renew(listeners: Vec<Weak<Open>>) {
     loop {
         tokio::time::sleep(RENEW).await;
-        for terminator in listeners.iter().filter_map(|open| open.terminator()) {
+        let open: Vec<_> = listeners.iter().filter_map(Weak::upgrade).collect();
+        for terminator in open.iter().filter_map(|open| open.terminator()) {
             match terminator.renew() {
                 Ok(true) => log::info!("certificates were replaced"),
                 Ok(false) => {}
