@@ -297,6 +297,7 @@ impl<'t> Build<'t, '_> {
             }
         }
         let default_edits = default_edits(&made);
+        let at_accept = lint::at_accept(self, &made);
         let steps = made.iter().flat_map(|made| &made.route.plan.steps);
         let ends = steps
             .filter_map(|step| step.until)
@@ -312,6 +313,7 @@ impl<'t> Build<'t, '_> {
             router: Router::new(matchers),
             checks: std::mem::take(&mut self.checks.named),
             owned_headers: owned,
+            at_accept,
             default_edits,
             cases,
             until,

@@ -1,5 +1,6 @@
 //! A compiled policy: what the server asks. Made whole by [`Policy::load`] or not at all.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -10,7 +11,7 @@ use crate::compile;
 use crate::compile::secrets::Vault;
 use crate::decision::{CheckId, Decision, RouteId, UpstreamId};
 use crate::fault::Fault;
-use crate::io::Io;
+use crate::io::{Io, Key, Now};
 use crate::request::{Identity, Request};
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
@@ -35,6 +36,8 @@ pub struct Policy {
     pub(crate) router: Router,
     pub(crate) checks: Vec<Named>,
     pub(crate) owned_headers: Vec<HeaderName>,
+    /// Checks that are asked when a client connects.
+    pub(crate) at_accept: Vec<CheckId>,
     pub(crate) default_edits: Vec<Edit>,
     pub(crate) cases: Vec<Case>,
     /// Unix milliseconds at which the next mode or replaced secret ends.
@@ -180,6 +183,27 @@ impl Policy {
     #[must_use]
     pub fn streams(&self, route: RouteId) -> bool {
         self.at(route).is_some_and(|found| found.stream)
+    }
+
+    /// Whether a client that connects is dropped before it says anything: a check says `drop: true` and refuses it.
+    /// `banned` looks into the store of this node; behind a trusted proxy the connection does not show the client.
+    pub fn drops(&self, peer: IpAddr, now: Now, banned: impl Fn(Key) -> bool) -> bool {
+        if self.at_accept.is_empty() || self.settings.trusted_proxies.contains(peer, now.unix) {
+            return false;
+        }
+        let mut asked = self.at_accept.iter().filter_map(|id| self.check(*id));
+        asked.any(|check| match check {
+            Check::Ip(check) => check.refuses(peer, now.unix),
+            Check::Bans(check) => banned(check.key(peer)),
+            Check::Geo(_)
+            | Check::RateLimit(_)
+            | Check::Concurrency(_)
+            | Check::Jwt(_)
+            | Check::Waf(_)
+            | Check::Size(_)
+            | Check::ResponseHeaders(_)
+            | Check::Cors(_) => false,
+        })
     }
 
     /// Header edits for every answer of the route; without a route, for answers to requests that matched none.

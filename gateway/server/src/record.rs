@@ -72,16 +72,19 @@ pub enum Refused {
     Slow,
     /// No readable PROXY header where one is due.
     ProxyHeader,
+    /// Denied or banned, by a check that drops such clients.
+    Denied,
 }
 
 impl Refused {
     /// All of them, so that a metric can start each at zero.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Total,
         Self::PerClient,
         Self::Handshake,
         Self::Slow,
         Self::ProxyHeader,
+        Self::Denied,
     ];
 
     /// The word in metrics.
@@ -93,6 +96,7 @@ impl Refused {
             Self::Handshake => "handshake",
             Self::Slow => "slow",
             Self::ProxyHeader => "proxy_header",
+            Self::Denied => "denied",
         }
     }
 }

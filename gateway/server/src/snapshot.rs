@@ -2,6 +2,7 @@
 //! swap. Knows nothing of files or of why a policy was loaded.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
-use policy::io::Now;
+use policy::io::{Now, Space};
 use policy::memory::{Bounds, Memory};
 
 use crate::downstream::connection::Places;
@@ -152,6 +153,14 @@ impl Shared {
             unix: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
             steady: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether the policy drops a client that connects from here.
+    pub(crate) fn drops(&self, snapshot: &Snapshot, peer: IpAddr) -> bool {
+        let now = self.now();
+        snapshot.policy.drops(peer.to_canonical(), now, |key| {
+            self.memory.get(Space::Ban, key, now).is_some()
+        })
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

@@ -17,13 +17,19 @@ use crate::key::{self, Keys};
 /// `on_store_error: deny` (default) or `allow`.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {}
+pub struct Spec {
+    /// Drop banned clients when they connect, before TLS and without an answer. Holds where the connection shows the
+    /// client itself (no trusted proxy in between); every route must ask this check, unchanged and enforced.
+    #[serde(default)]
+    drop: bool,
+}
 
 /// Ready to be asked.
 #[derive(Debug)]
 pub struct Check {
     keys: Keys,
     without_store: Answer,
+    drop: bool,
 }
 
 /// Where a client's ban is kept, in [`Space::Ban`].
@@ -49,11 +55,21 @@ impl Spec {
                 return None;
             }
         };
-        Some(Check { keys: context.keys, without_store })
+        Some(Check { keys: context.keys, without_store, drop: self.drop })
     }
 }
 
 impl Check {
+    /// Whether banned clients are dropped when they connect.
+    pub(crate) fn drops(&self) -> bool {
+        self.drop
+    }
+
+    /// Where the ban of a client that connects would be kept.
+    pub(crate) fn key(&self, client: IpAddr) -> Key {
+        client_key(self.keys, client)
+    }
+
     pub(super) fn needs(&self) -> Needs {
         Needs::default()
     }

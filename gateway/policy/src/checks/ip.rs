@@ -34,6 +34,10 @@ pub struct Spec {
     /// Files with one entry a line that are refused. Globs are allowed.
     #[serde(default)]
     deny_files: Vec<String>,
+    /// Drop such clients when they connect, before TLS and without an answer. Holds where the connection shows the
+    /// client itself (no trusted proxy in between); every route must ask this check, unchanged and enforced.
+    #[serde(default)]
+    drop: bool,
 }
 
 /// Ready to be asked.
@@ -41,6 +45,7 @@ pub struct Spec {
 pub struct Check {
     allow: Option<Networks>,
     deny: Networks,
+    drop: bool,
 }
 
 impl Spec {
@@ -56,7 +61,7 @@ impl Spec {
         if context.failed_since(before) {
             return None;
         }
-        let check = Check { allow: limited.then(|| allow.build()), deny: deny.build() };
+        let check = Check { allow: limited.then(|| allow.build()), deny: deny.build(), drop: self.drop };
         check.warn(context);
         Some(check)
     }
@@ -81,6 +86,11 @@ impl Check {
     pub fn refuses(&self, client: IpAddr, now_unix_ms: u64) -> bool {
         self.deny.contains(client, now_unix_ms)
             || self.allow.as_ref().is_some_and(|allow| !allow.contains(client, now_unix_ms))
+    }
+
+    /// Whether such clients are dropped when they connect.
+    pub(crate) fn drops(&self) -> bool {
+        self.drop
     }
 
     pub(super) fn needs(&self) -> Needs {

@@ -2,7 +2,10 @@
 
 use super::Build;
 use super::routes::Made;
+use crate::checks::Check;
+use crate::decision::CheckId;
 use crate::fault::Path;
+use crate::run::Mode;
 
 /// Routes that earlier ones cover wholly. Faulty routes neither cover nor are covered: their match is not certain.
 pub(super) fn unreachable(build: &mut Build<'_, '_>, routes: &[Made]) {
@@ -27,6 +30,50 @@ pub(super) fn unreachable(build: &mut Build<'_, '_>, routes: &[Made]) {
         build
             .faults
             .error(Path::default().key("routes").index(made.index), message);
+    }
+}
+
+/// Checks that drop clients when they connect. Then no route is known yet: each must ask the check, as it is, or a client
+/// would be dropped that some route lets in.
+pub(super) fn at_accept(build: &mut Build<'_, '_>, routes: &[Made]) -> Vec<CheckId> {
+    let mut found = Vec::new();
+    let mut partly = Vec::new();
+    for (position, named) in build.checks.named.iter().enumerate() {
+        if !drops(&named.check) {
+            continue;
+        }
+        let id = CheckId(u16::try_from(position).unwrap_or(u16::MAX));
+        let without = routes.iter().find(|made| {
+            let mut steps = made.route.plan.steps.iter();
+            !steps.any(|step| step.id == id && step.mode == Mode::Enforce)
+        });
+        match without {
+            Some(made) => partly.push((named.name.clone(), made.route.name.clone())),
+            None => found.push(id),
+        }
+    }
+    for (check, route) in partly {
+        let at = Path::default().key("checks").key(&check).key("drop");
+        let message = format!(
+            "no route is known when a client connects, so every route must ask this check, unchanged and enforced; `{route}` does not"
+        );
+        build.faults.error(at, message);
+    }
+    found
+}
+
+fn drops(check: &Check) -> bool {
+    match check {
+        Check::Ip(check) => check.drops(),
+        Check::Bans(check) => check.drops(),
+        Check::Geo(_)
+        | Check::RateLimit(_)
+        | Check::Concurrency(_)
+        | Check::Jwt(_)
+        | Check::Waf(_)
+        | Check::Size(_)
+        | Check::ResponseHeaders(_)
+        | Check::Cors(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Listening sockets and what happens to a connection before its first request: a place, the PROXY header, TLS.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -143,6 +143,9 @@ impl Open {
             Err(why) => return self.shed(running, &socket, why),
         };
         let named = matches!(socket, Socket::Unix(_)) || self.settings.proxy_protocol;
+        if !named && running.shared.drops(&snapshot, peer.ip()) {
+            return observer.connection_refused(Refused::Denied);
+        }
         if !named && let Err(why) = place.claim(peer.ip(), limits.connections_per_client) {
             return self.shed(running, &socket, why);
         }
@@ -158,7 +161,9 @@ impl Open {
                 peer,
                 place,
             };
-            let prepared = arrived.prepare(&limits, proxied, tls);
+            let shared = Arc::clone(&running.shared);
+            let drops = move |peer| shared.drops(&snapshot, peer);
+            let prepared = arrived.prepare(&limits, proxied.then_some(drops), tls);
             // One deadline for the PROXY header and the TLS handshake together.
             let prepared = tokio::time::timeout(limits.header_deadline, Box::pin(prepared)).await;
             match prepared {
@@ -184,14 +189,17 @@ impl Arrived {
     async fn prepare(
         mut self,
         limits: &Hardening,
-        proxied: bool,
+        proxied: Option<impl Fn(IpAddr) -> bool>,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Result<(Wire, Arc<Connection>, Place), Refused> {
-        if proxied {
+        if let Some(drops) = proxied {
             let named = proxy_protocol::read(&mut self.socket).await;
             self.peer = named
                 .map_err(|_| Refused::ProxyHeader)?
                 .unwrap_or(self.peer);
+            if drops(self.peer.ip()) {
+                return Err(Refused::Denied);
+            }
             self.place
                 .claim(self.peer.ip(), limits.connections_per_client)?;
         }

@@ -614,3 +614,45 @@ fn an_operator_bans_and_lifts_the_ban() {
     assert_eq!(admin("DELETE", "/bans/client/192.0.2.7", "").status, 204);
     assert_eq!(from(&gateway, "192.0.2.7", "/"), 200);
 }
+
+/// What a client reads until the end of the connection; a reset is nothing.
+fn all_that_comes(gateway: &Gateway) -> Vec<u8> {
+    use std::io::{Read, Write};
+    let mut client = std::net::TcpStream::connect(gateway.http).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let _ = client.write_all(get("/", "Connection: close\r\n").as_ref());
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn a_banned_client_is_dropped_when_it_connects_where_the_policy_says_so() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&Plan::checked(origin.address, "{check: bans, drop: true}"));
+    assert!(all_that_comes(&gateway).starts_with(b"HTTP/1.1 200"));
+    let admin = |method: &str, path: &str, body: &str| {
+        let host = gateway.admin;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let fields = format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        exchange(host, format!("{head}{fields}\r\n{body}")).status
+    };
+    let ban = r#"{"client": "127.0.0.1", "for": "15m", "reason": "test"}"#;
+    assert_eq!(admin("POST", "/bans", ban), 201);
+    assert_eq!(all_that_comes(&gateway), b"");
+    assert_eq!(
+        gateway.metric(
+            "palisade_connections_refused_total",
+            &[("reason", "denied")]
+        ),
+        1.0
+    );
+    assert_eq!(origin.count(), 1);
+    assert_eq!(admin("DELETE", "/bans/client/127.0.0.1", ""), 204);
+    assert!(all_that_comes(&gateway).starts_with(b"HTTP/1.1 200"));
+}
