@@ -191,13 +191,17 @@ def main():
     parse.add_argument("--profile", default="release")
     parse.add_argument("--rounds", type=int, default=5)
     parse.add_argument("--seconds", type=int, default=5)
+    parse.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     parse.add_argument("--only", choices=["cpu", "memory"])
     options = parse.parse_args()
     if not COUNTRIES.exists():
         sys.exit(f"{COUNTRIES} is missing: run deploy/test.sh install")
-    subprocess.run(
-        ["cargo", "build", "--locked", "--profile", options.profile, "-p", "server", "-p", "benches", "--bins"], cwd=ROOT, check=True
-    )
+    if not options.no_build:
+        subprocess.run(
+            ["cargo", "build", "--locked", "--profile", options.profile, "-p", "server", "-p", "benches", "--bins"],
+            cwd=ROOT,
+            check=True,
+        )
     binaries = ROOT / "target" / options.profile
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
