@@ -14,8 +14,9 @@ use prometheus::IntCounter;
 
 use super::{Event, Kind, line, unix_ms};
 
-/// How long the writer lets lines gather after it wrote some: one wake-up per batch, not per request.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long the writer lets lines gather after it wrote some: one wake-up per batch, not per request. At 20,000 requests
+/// a second 1 ms cost 4.8 µs a request (this thread, and every watcher of the folder that the file is in).
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Most bytes in one write.
 const BATCH: usize = 256 * 1024;
