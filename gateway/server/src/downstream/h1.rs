@@ -26,7 +26,7 @@ pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire:
         let limits = &snapshot.policy.settings().limits;
         match await_head(running, &mut wire, limits, served).await {
             Read::Whole(head, fence) => {
-                let prefix = wire.begin(head, fence);
+                let prefix = head::tame(wire.begin(head, fence));
                 served += 1;
                 let last = served >= limits.keepalive_requests;
                 let session = session(wire, prefix, connection, last);

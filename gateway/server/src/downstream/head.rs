@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use policy::decision::Reason;
 use policy::settings::Hardening;
 
@@ -83,6 +84,38 @@ pub(crate) async fn read(wire: &mut Wire, patience: Patience, limits: &Hardening
             Ok(Ok(_)) => deadline = deadline.or_else(|| Some(Instant::now() + patience.whole)),
         }
     }
+}
+
+/// The head as Pingora's parser takes it. Clients send `"`, `<`, `>` and a backtick raw in targets, most of all in
+/// attacks: they are percent-encoded, so that the checks see them and say what they are, instead of a bare 400. An empty
+/// line that came before the request line goes.
+pub(crate) fn tame(mut head: BytesMut) -> BytesMut {
+    if head.starts_with(b"\r\n") {
+        let _ = head.split_to(2);
+    }
+    let line = memchr::memchr(b'\n', &head).unwrap_or(0);
+    let from = memchr::memchr(b' ', head.get(..line).unwrap_or_default()).unwrap_or(line);
+    let target = head.get(from..line).unwrap_or_default();
+    if !target.iter().any(|byte| is_raw(*byte)) {
+        return head;
+    }
+    let mut tame = BytesMut::with_capacity(head.len() + 3 * target.len());
+    tame.extend_from_slice(head.get(..from).unwrap_or_default());
+    for byte in target {
+        match byte {
+            b'"' => tame.extend_from_slice(b"%22"),
+            b'<' => tame.extend_from_slice(b"%3C"),
+            b'>' => tame.extend_from_slice(b"%3E"),
+            b'`' => tame.extend_from_slice(b"%60"),
+            other => tame.extend_from_slice(std::slice::from_ref(other)),
+        }
+    }
+    tame.extend_from_slice(head.get(line..).unwrap_or_default());
+    tame
+}
+
+fn is_raw(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 /// Reads lines as they come; nothing is looked at twice.

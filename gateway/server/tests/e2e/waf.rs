@@ -433,3 +433,24 @@ fn the_event_names_rules_and_score() {
         "the query is not in the event unless asked for"
     );
 }
+
+#[test]
+fn characters_that_no_target_may_hold_are_scanned_not_just_refused() {
+    let origin = Origin::start();
+    let gateway = start(&origin);
+    let raw = |target: &str| {
+        let answer = exchange(
+            gateway.http,
+            format!("\r\nGET {target} HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n"),
+        );
+        answer.status
+    };
+    assert_eq!(raw("/search?q=<script>alert(1)</script>"), 403);
+    assert_eq!(gateway.refused_for("waf_blocked")["check"], "scan");
+    assert_eq!(raw("/<script>alert(document.cookie)</script>"), 403);
+    assert_eq!(raw("/search?q=\"running>shoes\"&r=`a<b`"), 200);
+    assert_eq!(
+        origin.last().target,
+        "/search?q=%22running%3Eshoes%22&r=%60a%3Cb%60"
+    );
+}
