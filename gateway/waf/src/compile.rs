@@ -8,7 +8,10 @@ mod reads;
 pub(crate) mod requirement;
 mod triggers;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use fold::Folded;
 use literals::{Collector, Literals};
@@ -25,6 +28,8 @@ use crate::{
 /// The compiled form of a list of rules.
 #[derive(Debug)]
 pub(crate) struct Program {
+    /// Serial number, from 1: no two programs of this process share one.
+    pub(crate) serial: u64,
     pub(crate) rules: Vec<Rule>,
     pub(crate) probes: Vec<Probe>,
     pub(crate) plans: Vec<Plan>,
@@ -66,6 +71,7 @@ impl Reading {
 
 impl Program {
     pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
+        static SERIALS: AtomicU64 = AtomicU64::new(1);
         let folded = fold::fold(&rules, &names);
         let mut planner = Planner::default();
         let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
@@ -100,6 +106,7 @@ impl Program {
             .collect();
         let literals = planner.literals.build()?;
         Ok(Self {
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             rules,
             probes: planner.probes,
             plans,

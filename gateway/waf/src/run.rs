@@ -2,6 +2,7 @@
 
 mod body;
 pub(crate) mod collect;
+mod memo;
 pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod walk;

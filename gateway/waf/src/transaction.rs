@@ -185,10 +185,7 @@ impl<'r> Transaction<'r> {
                 contents,
             };
             let mut run = |plans: &[u32]| {
-                for plan in plans
-                    .iter()
-                    .filter_map(|&plan| program.plans.get(plan as usize))
-                {
+                for &plan in plans {
                     scanner.inspect(program, plan, text, &mut self.budget, &mut finder);
                 }
             };
