@@ -50,12 +50,12 @@ impl Conn {
         }
     }
 
-    /// For requests that may be unfinished in the gateway's eyes: after a second without a byte our side is closed,
+    /// For requests that may be unfinished in the gateway's eyes: after five seconds without a byte our side is closed,
     /// and the gateway must come to an end.
     pub(crate) fn impatient(address: SocketAddr) -> Self {
         let mut conn = Self::open(address);
         conn.stream
-            .set_read_timeout(Some(Duration::from_secs(1)))
+            .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
         conn.impatient = true;
         conn
