@@ -6,8 +6,8 @@
 const SHORTEST: usize = 8;
 /// Longer ones do not repeat.
 const LONGEST: usize = 512;
-/// With `LONGEST` the bound of a memo's memory: 128 KiB.
-const SLOTS: usize = 256;
+/// A browser has some fifteen values, read by some ten plans each. With `LONGEST` the bound of a memo's memory: 512 KiB.
+const SLOTS: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Slot {
