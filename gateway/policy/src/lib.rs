@@ -9,6 +9,7 @@
 pub mod cases;
 pub mod checks;
 pub mod client;
+pub mod codec;
 mod compile;
 pub mod context;
 mod coverage;
