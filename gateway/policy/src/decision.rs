@@ -104,6 +104,8 @@ reasons! {
     BodyBroken = "body_broken", 400, "request body incomplete";
     /// An encoded body that the gateway does not open.
     BodyEncoding = "body_encoding", 415, "content encoding not accepted";
+    /// An encoded body that grows out of all proportion when it is opened.
+    BodyExpansion = "body_expansion", 413, "request body expands too far";
     /// No memory for another held body, or too many connections.
     Overload = "overload", 503, "busy, try again";
     /// Banned.

@@ -15,9 +15,12 @@ use crate::io::{BodyFault, Io};
 use crate::request::{Facts, Framing, Request};
 use crate::scalar::Size;
 
+mod encoded;
 mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use encoded::EncodedBody;
 
 /// A single value that is scanned at all, unless the policy says otherwise.
 const INSPECT: u64 = 1 << 20;
@@ -57,8 +60,8 @@ pub struct Spec {
     /// What rules must not look at.
     #[serde(default)]
     exclude: Vec<Exclusion>,
-    /// Request bodies with a Content-Encoding other than `identity`, which the rules cannot read: `deny` (default, 415)
-    /// or `allow`, which leaves them unread.
+    /// Request bodies with a Content-Encoding other than `identity`: `open` (default) for the rules, within `body.max`
+    /// and a hundredfold expansion, `deny` (415), or `allow`, which leaves them unread.
     #[serde(default)]
     encoded_body: EncodedBody,
 }
@@ -88,17 +91,6 @@ pub struct Exclusion {
     target: String,
     /// Why this is not an attack.
     reason: String,
-}
-
-/// Request bodies that are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EncodedBody {
-    /// Refused with 415.
-    #[default]
-    Deny,
-    /// Passed on unread.
-    Allow,
 }
 
 /// Ready to be asked.
@@ -217,18 +209,16 @@ impl Check {
         let (Some(max), true) = (self.body, announced(turn.request.framing)) else {
             return Ok(Bytes::new());
         };
-        if is_encoded(turn.request.headers) {
-            return match self.encoded_body {
-                EncodedBody::Deny => Err(Reason::BodyEncoding),
-                EncodedBody::Allow => Ok(Bytes::new()),
-            };
-        }
-        turn.io.body(max).await.map_err(|fault| match fault {
+        let Some(codings) = self.encoded_body.codings(turn.request.headers)? else {
+            return Ok(Bytes::new());
+        };
+        let body = turn.io.body(max).await.map_err(|fault| match fault {
             BodyFault::TooLarge => Reason::BodyTooLarge,
             BodyFault::TooSlow => Reason::BodyTimeout,
             BodyFault::NoRoom => Reason::Overload,
             BodyFault::Broken => Reason::BodyBroken,
-        })
+        })?;
+        encoded::open(&codings, body, max)
     }
 }
 
@@ -237,11 +227,6 @@ fn announced(framing: Framing) -> bool {
         Framing::None | Framing::Length(0) => false,
         Framing::Length(_) | Framing::Unknown => true,
     }
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    codings.any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn evaluate_head(transaction: &mut Transaction<'_>, request: &Request<'_>) -> Step {

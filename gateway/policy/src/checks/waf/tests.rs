@@ -138,20 +138,60 @@ fn bodies_that_do_not_come_are_refused_for_what_they_are() {
     }
 }
 
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Asks about a form that came in this coding.
+fn encoded(bench: &mut Bench, coding: &'static str, wire: &[u8]) -> Answer {
+    bench.io.body = Ok(Bytes::copy_from_slice(wire));
+    let framing = Framing::Length(wire.len() as u64);
+    let scene = Scene { framing, ..Scene::default() };
+    bench.ask(&scene.header("content-type", FORM).header("content-encoding", coding))
+}
+
 #[test]
-fn a_compressed_body_is_refused_unless_the_policy_leaves_it_unread() {
-    let scene = |coding| {
-        let scene = Scene { framing: Framing::Length(3), ..Scene::default() };
-        scene.header("content-encoding", coding)
+fn a_compressed_body_is_opened_for_the_rules() {
+    let mut bench = bench(json!({}));
+    let attack = gzip(b"a=1&q=1+union+select+2");
+    assert_eq!(encoded(&mut bench, "gzip", &attack), blocked());
+    assert_eq!(encoded(&mut bench, "Gzip, identity", &attack), blocked());
+    assert_eq!(encoded(&mut bench, "gzip, gzip", &gzip(&attack)), blocked());
+    assert_eq!(encoded(&mut bench, "gzip", &gzip(b"a=1&q=two")), Answer::Pass);
+    assert_eq!(encoded(&mut bench, "identity", b"a=1&q=two"), Answer::Pass);
+    let without = Scene::default().header("content-encoding", "gzip");
+    assert_eq!(bench.ask(&without), Answer::Pass);
+}
+
+#[test]
+fn a_compressed_body_that_cannot_be_opened_is_refused() {
+    let mut bench = bench(json!({"body": {"max": "1MiB"}}));
+    let mut refused = |coding: &'static str, wire: &[u8], reason| {
+        assert_eq!(encoded(&mut bench, coding, wire), Answer::deny(reason), "{coding}");
     };
-    let mut strict = bench(json!({}));
-    let denied = Answer::deny(Reason::BodyEncoding);
-    assert_eq!(strict.ask(&scene("gzip")), denied);
-    assert_eq!(strict.ask(&scene("identity, br")), denied);
-    assert_eq!(strict.ask(&scene("Identity")), Answer::Pass);
-    assert_eq!(strict.ask(&Scene::default().header("content-encoding", "gzip")), Answer::Pass);
+    let honest = gzip(b"a=1");
+    refused("compress", &honest, Reason::BodyEncoding);
+    refused("gzip, gzip, gzip", &honest, Reason::BodyEncoding);
+    refused("br", &honest, Reason::BodyUnparsable);
+    refused("gzip", &honest[..honest.len() - 1], Reason::BodyUnparsable);
+    refused("gzip", &[&honest[..], b"more than it says"].concat(), Reason::BodyUnparsable);
+    refused("gzip", &gzip(&vec![b'a'; 900 << 10]), Reason::BodyExpansion);
+    let long: Vec<u8> = (0..1u32 << 20).flat_map(|n| format!("{n}&").into_bytes()).collect();
+    refused("gzip", &gzip(&long[..2 << 20]), Reason::BodyTooLarge);
+}
+
+#[test]
+fn compressed_bodies_may_be_refused_or_left_unread() {
+    let attack = gzip(b"a=1&q=1+union+select+2");
+    let mut strict = bench(json!({"encoded_body": "deny"}));
+    assert_eq!(encoded(&mut strict, "gzip", &attack), Answer::deny(Reason::BodyEncoding));
+    assert_eq!(encoded(&mut strict, "Identity", b"a=1"), Answer::Pass);
     let mut lenient = bench(json!({"encoded_body": "allow"}));
-    assert_eq!(lenient.ask(&scene("gzip")), Answer::Pass);
+    assert_eq!(encoded(&mut lenient, "gzip", &attack), Answer::Pass);
+    assert_eq!(encoded(&mut lenient, "unheard-of", &attack), Answer::Pass);
 }
 
 #[test]
