@@ -8,7 +8,7 @@ use crate::{
     native,
     rule::Rule,
     seclang::{self, Engine, Files, Loader},
-    transaction::{Scratch, Transaction},
+    transaction::{Scratch, Suspended, Transaction},
     tuning::{Options, Tuning},
     variable::{FROM_BODY, FROM_RESPONSE, Variable},
 };
@@ -131,6 +131,12 @@ impl Ruleset {
     #[must_use]
     pub fn transaction<'r>(&'r self, tuning: &'r Tuning, scratch: Scratch) -> Transaction<'r> {
         Transaction::new(self, tuning, scratch)
+    }
+
+    /// Goes on with a suspended request, with the tuning that it was begun with.
+    #[must_use]
+    pub fn resume<'r>(&'r self, tuning: &'r Tuning, suspended: Suspended) -> Transaction<'r> {
+        Transaction::resume(self, tuning, suspended)
     }
 }
 

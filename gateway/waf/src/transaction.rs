@@ -1,28 +1,26 @@
 //! One request from its first byte to the verdict. Values are scanned as they become known; what a match means is
 //! decided here.
 
-use std::sync::Arc;
+use std::fmt;
 
 use crate::{
     body,
     compile::Program,
     limits::Budget,
+    outcome::{Outcome, REPORTED_BYTES},
     request::{Headers, Request},
-    rule::{Effect, Phase, Rule},
+    rule::Phase,
     ruleset::Ruleset,
     run::{
         collect::{Into, Value, Values},
         scan::{Audience, Found, Hit, Scanner},
         state::State,
-        walk::{Buffers, Judge, Report, Walk},
+        walk::{Buffers, Walk},
     },
     tuning::Tuning,
     variable::Variable,
-    verdict::{Match, Refusal, Step, Verdict},
+    verdict::{Refusal, Step, Verdict},
 };
-
-/// Bytes of a matched value that are kept for the report.
-const REPORTED_BYTES: usize = 200;
 
 /// Of a value whose content later links, captures or macros may read.
 const KEPT_BYTES: usize = 16 << 10;
@@ -40,6 +38,21 @@ pub struct Scratch {
     contents: Vec<u8>,
     state: State,
     buffers: Buffers,
+}
+
+/// An evaluation between its request and the answer: it borrows nothing. [`Ruleset::resume`] goes on with it.
+pub struct Suspended {
+    /// Of the rules it was begun with.
+    program: u64,
+    scratch: Scratch,
+    budget: Budget,
+    outcome: Outcome,
+}
+
+impl fmt::Debug for Suspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suspended").finish_non_exhaustive()
+    }
 }
 
 /// One request's evaluation.
@@ -62,12 +75,7 @@ impl<'r> Transaction<'r> {
             tuning,
             scratch,
             budget: Budget::new(tuning.limits.work),
-            outcome: Outcome {
-                score: 0,
-                matches: Vec::new(),
-                most: tuning.limits.matches,
-                step: None,
-            },
+            outcome: Outcome::new(tuning.limits.matches),
         }
     }
 
@@ -111,22 +119,57 @@ impl<'r> Transaction<'r> {
         self.phase(Phase::ResponseBody)
     }
 
-    /// The verdict, and the scratch for the next request.
+    /// Whether the request, or its answer, would be refused as things stand.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        let unjudged = self.refusal().is_some() && self.tuning.refuse_unjudged;
+        self.outcome.step != Some(Step::Allow) && (self.step() == Step::Block || unjudged)
+    }
+
+    /// What is known so far. Matches and score are what came since the last verdict: several add up.
+    pub fn verdict(&mut self) -> Verdict {
+        let (block, refusal) = (self.blocks(), self.refusal());
+        let (score, matches) = self.outcome.tell();
+        Verdict {
+            block,
+            score,
+            matches,
+            refusal,
+        }
+    }
+
+    /// The last verdict, and the scratch for the next request.
     #[must_use]
     pub fn finish(mut self) -> (Verdict, Scratch) {
         self.phase(Phase::Logging);
-        let refusal = self.refusal();
-        let allowed = self.outcome.step == Some(Step::Allow);
-        let unjudged = refusal.is_some() && self.tuning.refuse_unjudged;
-        let block = !allowed && (self.step() == Step::Block || unjudged);
+        let verdict = self.verdict();
         self.scratch.scanner.shrink();
-        let verdict = Verdict {
-            block,
-            score: self.outcome.score,
-            matches: self.outcome.matches,
-            refusal,
-        };
         (verdict, self.scratch)
+    }
+
+    /// Lets go of the request until its answer is there.
+    #[must_use]
+    pub fn suspend(self) -> Suspended {
+        Suspended {
+            program: self.ruleset.program.serial,
+            scratch: self.scratch,
+            budget: self.budget,
+            outcome: self.outcome,
+        }
+    }
+
+    /// Goes on. With other rules than it was begun with nothing of it holds: a new evaluation begins.
+    pub(crate) fn resume(ruleset: &'r Ruleset, tuning: &'r Tuning, suspended: Suspended) -> Self {
+        if suspended.program != ruleset.program.serial {
+            return Self::new(ruleset, tuning, suspended.scratch);
+        }
+        Self {
+            ruleset,
+            tuning,
+            scratch: suspended.scratch,
+            budget: suspended.budget,
+            outcome: suspended.outcome,
+        }
     }
 
     /// What is known now.
@@ -227,59 +270,6 @@ impl<'r> Transaction<'r> {
         self.scratch.found = found;
         self.scratch.contents.clear();
     }
-}
-
-/// What the matches so far come to.
-struct Outcome {
-    score: u32,
-    matches: Vec<Match>,
-    most: usize,
-    step: Option<Step>,
-}
-
-impl Judge for Outcome {
-    fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool {
-        let rule = report.rule;
-        let mut added = 0;
-        let mut go_on = true;
-        match rule.effect {
-            Effect::Score(score) => added = score,
-            Effect::Pass => {}
-            Effect::Deny => self.step = Some(Step::Block),
-            Effect::AllowPhase => go_on = false,
-            Effect::Allow => {
-                self.step = Some(Step::Allow);
-                go_on = false;
-            }
-        }
-        self.score = self.score.saturating_add(added);
-        if rule.log && self.matches.len() < self.most {
-            let content = report
-                .content
-                .get(..REPORTED_BYTES)
-                .unwrap_or(report.content);
-            self.matches.push(Match {
-                id: rule.id,
-                msg: message(rule, state, values),
-                severity: rule.severity,
-                tags: Arc::clone(&rule.tags),
-                score: added,
-                target: report.target,
-                value: String::from_utf8_lossy(content).into_owned(),
-            });
-        }
-        go_on
-    }
-}
-
-fn message(rule: &Rule, state: &State, values: &Values) -> Arc<str> {
-    let Some(text) = &rule.message else {
-        return Arc::clone(&rule.msg);
-    };
-    let mut expanded = Vec::new();
-    state.expand(values, text, &mut expanded);
-    expanded.truncate(4 * REPORTED_BYTES);
-    String::from_utf8_lossy(&expanded).into()
 }
 
 /// Takes down matches of one value.
