@@ -7,6 +7,8 @@ use crate::context::Context;
 use crate::decision::{Answer, CheckId, Effects};
 use crate::io::Io;
 use crate::request::{Facts, Request};
+use crate::response::ResponseNeed;
+use crate::run::Mode;
 
 /// What a check needs from those before it, or from the request; wrong order is a load error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +56,8 @@ pub struct Turn<'t, 'r, I> {
     pub io: &'t mut I,
     /// The check's own position, for effects.
     pub id: CheckId,
+    /// Whether a refusal counts; what waits for the answer must still know then.
+    pub mode: Mode,
     /// The route's stable identity, for keys: from its name, so that counters survive a reload that moves it.
     pub route: u64,
 }
@@ -78,6 +82,8 @@ pub struct ResponseWork {
     pub max_request: Option<u64>,
     /// Largest answer body, in bytes.
     pub max_body: Option<u64>,
+    /// What is read of answers, also where the check only observes.
+    pub reads: Option<ResponseNeed>,
 }
 
 macro_rules! checks {

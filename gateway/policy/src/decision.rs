@@ -154,6 +154,12 @@ reasons! {
     ClientGone = "client_gone", 499, "client closed the connection";
     /// The answer is larger than allowed.
     ResponseTooLarge = "response_too_large", 502, "upstream answer too large";
+    /// A rule set refuses the application's answer.
+    WafResponse = "waf_response", 403, "answer withheld";
+    /// The answer is in a content coding that the gateway cannot read, and a rule set must.
+    ResponseEncoding = "response_encoding", 502, "upstream answer not readable";
+    /// The answer is longer than a rule set reads, and the policy refuses that.
+    ResponseUnread = "response_unread", 502, "upstream answer too long to inspect";
 }
 
 /// What one check answers.
@@ -268,7 +274,7 @@ pub struct Decision {
     pub check: Option<CheckId>,
     /// What to do.
     pub outcome: Outcome,
-    /// What observing checks would have done, in order.
+    /// What observing checks would have done with the request, in order; with the answer: `facts.would`.
     pub would: SmallVec<[Would; 2]>,
     /// What checks found out.
     pub facts: Facts,
@@ -294,6 +300,11 @@ impl Decision {
             facts: Facts::default(),
             effects: Effects::default(),
         }
+    }
+
+    /// What observing checks would have done with the request and with its answer.
+    pub fn observed(&self) -> impl Iterator<Item = Would> {
+        self.would.iter().chain(&self.facts.would).copied()
     }
 
     /// The action in events and metrics.

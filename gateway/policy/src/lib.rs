@@ -3,7 +3,7 @@
 //!
 //! Map: `yaml` text → located tree · `spec` → typed document · `compile` → [`Policy`] · `route` finds the route ·
 //! [`request`] the borrowed view that checks see · [`run`] asks a route's checks in order · [`checks`] the closed list
-//! of checks · [`decision`] what comes out · [`cases`] requests with the decisions they must get · [`schema()`] for
+//! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the decisions they must get · [`schema()`] for
 //! editors.
 
 pub mod cases;
@@ -26,6 +26,7 @@ pub mod networks;
 pub mod path;
 mod policy;
 pub mod request;
+pub mod response;
 mod route;
 pub mod run;
 pub mod scalar;

@@ -13,6 +13,7 @@ use crate::decision::{CheckId, Decision, RouteId, UpstreamId};
 use crate::fault::Fault;
 use crate::io::{Io, Key, Now};
 use crate::request::{Identity, Request};
+use crate::response::ResponseNeed;
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
 use crate::settings::{Settings, Upstream};
@@ -52,6 +53,7 @@ pub(crate) struct Route {
     pub(crate) body_need: Option<u64>,
     pub(crate) max_body: u64,
     pub(crate) max_response: Option<u64>,
+    pub(crate) response_need: Option<ResponseNeed>,
     pub(crate) stream: bool,
     pub(crate) edits: Vec<Edit>,
     /// Why nobody has to say who they are.
@@ -269,7 +271,7 @@ impl Policy {
         self.checks.get(usize::from(id.0)).map(|found| &found.check)
     }
 
-    fn at(&self, route: RouteId) -> Option<&Route> {
+    pub(crate) fn at(&self, route: RouteId) -> Option<&Route> {
         self.routes.get(usize::from(route.0))
     }
 }

@@ -4,6 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Version};
+use smallvec::SmallVec;
+
+use crate::decision::{CheckId, Would};
+use crate::run::Mode;
 
 /// How much body a request announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,23 @@ pub struct Facts {
     pub identity: Option<Arc<Identity>>,
     /// Where the client is.
     pub place: Place,
-    /// What the WAF found, when anything matched.
+    /// What the WAF found, when anything matched; of the answer as well, once it was judged.
     pub waf: Option<Box<waf::Verdict>>,
+    /// Evaluations that wait for the answer.
+    pub suspended: SmallVec<[Suspended; 1]>,
+    /// What observing checks would have done with the answer.
+    pub would: SmallVec<[Would; 1]>,
+}
+
+/// A check's evaluation that waits for the answer.
+#[derive(Debug)]
+pub struct Suspended {
+    /// The check.
+    pub check: CheckId,
+    /// Whether its refusals count, settled with the request.
+    pub mode: Mode,
+    /// It refused already, and only observes.
+    pub denied: bool,
+    /// What it goes on with; `None` once it has ended.
+    pub evaluation: Option<Box<waf::Suspended>>,
 }

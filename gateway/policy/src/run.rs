@@ -94,6 +94,7 @@ pub(crate) async fn run<I: Io>(
                     effects: &mut effects,
                     io,
                     id: step.id,
+                    mode,
                     route: plan.stable_id,
                 };
                 check.ask(&mut turn).await
@@ -115,6 +116,7 @@ pub(crate) async fn run<I: Io>(
             Answer::Deny(denial) => Outcome::Deny(denial),
             Answer::Reply(reply) => Outcome::Reply(reply),
         };
+        policy.abandon_response(&mut facts);
         return Decision {
             route: Some(plan.route),
             check: Some(step.id),

@@ -180,6 +180,7 @@ impl Bench {
             effects: &mut self.effects,
             io: &mut self.io,
             id: CheckId(0),
+            mode: crate::run::Mode::Enforce,
             route: 0,
         };
         ready(self.check.ask(&mut turn)).unwrap_or_else(|| panic!("it waits"))

@@ -64,7 +64,10 @@ impl Ctx {
     }
 
     /// Tells the observer how it ended. Called once, by `logging`.
-    pub(crate) fn finish(&self, shared: &Shared, session: &Session) {
+    pub(crate) fn finish(&mut self, shared: &Shared, session: &Session) {
+        if let Some(decision) = &mut self.decision {
+            self.snapshot.policy.abandon_response(&mut decision.facts);
+        }
         let header = session.req_header();
         let target = std::str::from_utf8(header.raw_path()).unwrap_or_default();
         let peer = self

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
-use policy::decision::Reason;
+use policy::decision::{Decision, Reason, Would};
 use smallvec::SmallVec;
 
 use crate::events::{Event, Events, Finding, Kind, WouldDeny, unix_ms};
@@ -75,6 +75,8 @@ impl Watch {
 
     fn count(&self, record: &Record<'_>) {
         let decision = record.decision;
+        let would: SmallVec<[Would; 4]> =
+            decision.into_iter().flat_map(Decision::observed).collect();
         let sample = Sample {
             route: record.route,
             check: decision.and_then(|decision| decision.check),
@@ -82,7 +84,7 @@ impl Watch {
             reason: record.reason,
             status: record.status,
             method: record.method,
-            would: decision.map_or(&[], |decision| decision.would.as_slice()),
+            would: &would,
             duration: record.duration,
             deciding: record.gateway,
             upstream: record.upstream_time,
@@ -102,8 +104,8 @@ impl Watch {
         let policy = &record.snapshot.policy;
         let decision = record.decision;
         let would: SmallVec<[WouldDeny<'_>; 4]> = decision
-            .map_or(&[][..], |decision| decision.would.as_slice())
-            .iter()
+            .into_iter()
+            .flat_map(Decision::observed)
             .map(|would| WouldDeny {
                 check: policy.check_name(would.check),
                 reason: would.reason,

@@ -151,6 +151,7 @@ impl Asked {
             effects: &mut self.effects,
             io,
             id: CheckId(3),
+            mode: crate::run::Mode::Enforce,
             route: self.route,
         })
     }

@@ -6,6 +6,7 @@ use super::routes::paired;
 use crate::checks::{Gives, Needs};
 use crate::fault::Path;
 use crate::policy::Route;
+use crate::response::ResponseNeed;
 use crate::run::{Mode, Step};
 use crate::scalar::Size;
 
@@ -14,6 +15,7 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
     order(build, route, uses);
     public(build, route, uses, at);
     let mut edits = Vec::new();
+    let mut reads: Option<ResponseNeed> = None;
     let (mut body_need, mut max_body, mut max_response) = (None, route.max_body, None);
     for (step, used) in paired(route, uses) {
         let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
@@ -31,11 +33,15 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
             build.faults.error(used.at.clone(), message);
         }
         body_need = needs.body.max(body_need);
+        let work = named.check.response_work();
+        reads = match (reads, work.reads) {
+            (Some(one), Some(other)) => Some(ResponseNeed::union(&one, &other)),
+            (one, other) => one.or(other),
+        };
         // What only observes must not change answers either.
         if matches!(step.mode, Mode::Observe | Mode::Disabled) {
             continue;
         }
-        let work = named.check.response_work();
         edits.extend(work.edits);
         if let Some(most) = work.max_request.filter(|&most| most > route.max_body) {
             let message = format!(
@@ -54,6 +60,7 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
     }
     (route.body_need, route.max_body) = (body_need, max_body);
     (route.max_response, route.edits) = (max_response, edits);
+    route.response_need = reads;
 }
 
 /// What a check may need of those before it: how it is said, and who gives it.

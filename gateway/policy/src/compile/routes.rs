@@ -102,6 +102,7 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         body_need: None,
         max_body,
         max_response: None,
+        response_need: None,
         stream: spec.stream,
         edits: Vec::new(),
         public: spec.public,

@@ -1,0 +1,195 @@
+//! `waf` on the application's answers: what of them is read, and what an evaluation that waited for one says.
+
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use waf::{Needs, Transaction, Verdict};
+
+use super::{Check, Lines, give_back, keep};
+use crate::context::Context;
+use crate::decision::{Answer, Reason};
+use crate::request::{Facts, Suspended};
+use crate::response::{BodyNeed, MediaType, Over, ResponseNeed, Unread};
+use crate::scalar::Size;
+
+/// Held and read unless the policy says otherwise.
+const READ: u64 = 512 << 10;
+/// Every answer under way may hold as much.
+const MOST_READ: u64 = 64 << 20;
+/// Text that people or programs read; pictures and downloads hold nothing that rules know.
+const TYPES: [&str; 5] = ["text/plain", "text/html", "text/xml", "application/json", "application/xml"];
+
+/// What is read of answers.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Response {
+    /// Bytes held back before any goes to the client: within them a match withholds the answer, past them it cuts the
+    /// connection. Default `512KiB`, at most `64MiB`.
+    #[serde(default)]
+    hold: Option<Size>,
+    /// Bytes of a body that rules read, decoded. Default `512KiB`, at most `64MiB`.
+    #[serde(default)]
+    inspect: Option<Size>,
+    /// What becomes of a longer body: `partial` (default) judges the part, `deny` refuses with 502.
+    #[serde(default)]
+    over: Over,
+    /// Media types that are read, such as `text/html` or `text/*`. Default: text/plain, text/html, text/xml,
+    /// application/json, application/xml. Server-sent events and WebSockets are never read.
+    #[serde(default)]
+    types: Option<Vec<String>>,
+    /// A body in a coding that the gateway cannot open, or that is not what its coding says: `deny` (default, 502) or
+    /// `allow`, which leaves it unread.
+    #[serde(default)]
+    encoded: EncodedAnswer,
+}
+
+/// Answers that cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EncodedAnswer {
+    /// Refused with 502.
+    #[default]
+    Deny,
+    /// Passed on unread.
+    Allow,
+}
+
+/// What of answers some rule reads.
+#[derive(Debug)]
+pub(super) struct Reads {
+    body: Option<BodyNeed>,
+    over: Over,
+    encoded: EncodedAnswer,
+}
+
+impl Response {
+    /// Checks what is bounded.
+    pub(super) fn limits(&self, context: &mut Context<'_>) -> Reads {
+        let at = context.at.key("response");
+        let mut size = |key: &str, size: Option<Size>| {
+            let size = size.map_or(READ, |size| size.0);
+            if !(1..=MOST_READ).contains(&size) {
+                context.error(at.key(key), "from 1 byte to 64MiB: it is held in memory for every answer under way");
+            }
+            size
+        };
+        let (hold, inspect) = (size("hold", self.hold), size("inspect", self.inspect));
+        let mut types = Vec::new();
+        match &self.types {
+            None => types.extend(TYPES.iter().flat_map(|text| MediaType::parse(text))),
+            Some(own) => {
+                for (index, text) in own.iter().enumerate() {
+                    match MediaType::parse(text) {
+                        Ok(parsed) => types.push(parsed),
+                        Err(why) => context.error(at.key("types").index(index), why),
+                    }
+                }
+            }
+        }
+        Reads {
+            body: Some(BodyNeed::new(hold, inspect, types)),
+            over: self.over,
+            encoded: self.encoded,
+        }
+    }
+}
+
+impl Reads {
+    /// Only what rules look at; `None` when none looks at answers.
+    pub(super) fn new(needs: Needs, all: Self) -> Option<Self> {
+        let body = all.body.filter(|_| needs.response_body);
+        (needs.response || needs.response_body).then_some(Self { body, ..all })
+    }
+
+    pub(super) fn need(&self) -> ResponseNeed {
+        ResponseNeed { body: self.body.clone() }
+    }
+}
+
+impl Check {
+    /// Status and header. The evaluation ends here unless the body is read as well.
+    pub(crate) fn judge_head(
+        &self,
+        suspended: &mut Suspended,
+        facts: &mut Facts,
+        status: u16,
+        headers: &HeaderMap,
+    ) -> Answer {
+        let Some(mut transaction) = self.resumed(suspended) else {
+            return Answer::Pass;
+        };
+        transaction.evaluate_response(status, &Lines(headers));
+        let body = self.response.as_ref().and_then(|reads| reads.body.as_ref());
+        let goes_on = body.is_some_and(|need| need.reads(headers.get(header::CONTENT_TYPE)));
+        self.settle(transaction, suspended, facts, goes_on)
+    }
+
+    /// The body, or as much of it as is read.
+    pub(crate) fn judge_body(
+        &self,
+        suspended: &mut Suspended,
+        facts: &mut Facts,
+        body: &[u8],
+    ) -> Answer {
+        let Some(mut transaction) = self.resumed(suspended) else {
+            return Answer::Pass;
+        };
+        let reads = self.response.as_ref().and_then(|reads| reads.body.as_ref());
+        let most = reads.map_or(0, |need| usize::try_from(need.inspect).unwrap_or(usize::MAX));
+        transaction.evaluate_response_body(body.get(..most).unwrap_or(body));
+        self.settle(transaction, suspended, facts, false)
+    }
+
+    /// What this check says of a body that cannot be read.
+    pub(crate) fn judge_unread(&self, suspended: &Suspended, unread: Unread) -> Answer {
+        let Some(reads) = self.response.as_ref().filter(|_| suspended.evaluation.is_some()) else {
+            return Answer::Pass;
+        };
+        match (unread, reads.over, reads.encoded) {
+            (Unread::Long, Over::Deny, _) => Answer::deny(Reason::ResponseUnread),
+            (Unread::Coding | Unread::Broken, _, EncodedAnswer::Deny) => Answer::deny(Reason::ResponseEncoding),
+            (Unread::Long, Over::Partial, _) | (Unread::Coding | Unread::Broken, _, EncodedAnswer::Allow) => Answer::Pass,
+        }
+    }
+
+    /// Nothing more comes: the logging phase.
+    pub(crate) fn end(&self, suspended: &mut Suspended, facts: &mut Facts) {
+        if let Some(transaction) = self.resumed(suspended) {
+            finish(transaction, facts);
+        }
+    }
+
+    fn resumed(&self, suspended: &mut Suspended) -> Option<Transaction<'_>> {
+        let evaluation = suspended.evaluation.take()?;
+        Some(self.rules.resume(&self.tuning, *evaluation))
+    }
+
+    fn settle(
+        &self,
+        mut transaction: Transaction<'_>,
+        suspended: &mut Suspended,
+        facts: &mut Facts,
+        goes_on: bool,
+    ) -> Answer {
+        if !goes_on {
+            return answer(&finish(transaction, facts));
+        }
+        let verdict = transaction.verdict();
+        let answer = answer(&verdict);
+        keep(facts, verdict);
+        suspended.evaluation = Some(Box::new(transaction.suspend()));
+        answer
+    }
+}
+
+/// The last verdict, without what was kept.
+fn finish(transaction: Transaction<'_>, facts: &mut Facts) -> Verdict {
+    let (verdict, scratch) = transaction.finish();
+    give_back(scratch);
+    let rest = Verdict { block: verdict.block, refusal: verdict.refusal, ..Verdict::default() };
+    keep(facts, verdict);
+    rest
+}
+
+fn answer(verdict: &Verdict) -> Answer {
+    if verdict.block { Answer::deny(Reason::WafResponse) } else { Answer::Pass }
+}
