@@ -3,8 +3,8 @@
 //!
 //! Map: `yaml` text → located tree · `spec` → typed document · `compile` → [`Policy`] · `route` finds the route ·
 //! [`request`] the borrowed view that checks see · [`run`] asks a route's checks in order · [`checks`] the closed list
-//! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the decisions they must get · [`schema()`] for
-//! editors.
+//! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the
+//! decisions they must get · [`document`] YAML that is no policy · [`schema()`] for editors.
 
 pub mod cases;
 pub mod checks;
@@ -14,6 +14,7 @@ mod compile;
 pub mod context;
 mod coverage;
 pub mod decision;
+pub mod document;
 pub mod fault;
 pub mod framing;
 pub mod host;

@@ -5,7 +5,7 @@ pub(crate) mod de;
 pub(crate) mod error;
 pub(crate) mod include;
 pub(crate) mod parse;
-mod scalar;
+pub(crate) mod scalar;
 pub(crate) mod suggest;
 
 use crate::fault::{Path, Step};

@@ -2,7 +2,7 @@
 //! booleans (the "Norway problem"), which are refused rather than guessed.
 
 /// `~`, `null`, or nothing at all.
-pub(super) fn is_null(text: &str) -> bool {
+pub(crate) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
