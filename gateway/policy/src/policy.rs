@@ -261,6 +261,18 @@ impl Policy {
         }
     }
 
+    /// The rules of every `waf` check, and how it uses them: for commands that tell about rules.
+    pub fn rulesets(&self) -> impl Iterator<Item = (CheckId, &waf::Ruleset, &waf::Tuning)> {
+        let checks = (0_u16..).zip(&self.checks);
+        checks.filter_map(|(number, found)| {
+            let Check::Waf(check) = &found.check else {
+                return None;
+            };
+            let (rules, tuning) = check.engine();
+            Some((CheckId(number), rules, tuning))
+        })
+    }
+
     pub(crate) fn changed(&self, id: CheckId) -> bool {
         self.checks
             .get(usize::from(id.0))

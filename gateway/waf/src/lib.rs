@@ -8,6 +8,7 @@
 //! | [`transform`] | what a value goes through before it is looked at |
 //! | [`body`], [`pairs`] | bodies, query strings and cookies as bounded pairs |
 //! | [`body`], [`pairs`] | bodies, query strings, cookies → bounded pairs |
+//! | [`About`] | what a rule is, told |
 //! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
 //! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
 //! | [`Request`], [`Transaction`], [`Verdict`] | one request, from its bytes to the decision |
@@ -41,6 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod about;
 pub mod body;
 mod bytes;
 mod compile;
@@ -62,6 +64,7 @@ mod tuning;
 mod variable;
 mod verdict;
 
+pub use about::About;
 pub use fault::Fault;
 pub use limits::Limits;
 pub use request::{Headers, Request};

@@ -119,6 +119,13 @@ impl Transform {
         Some(found.1)
     }
 
+    /// The name in rules, in lower case without underscores.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let own = NAMES.iter().find(|(_, known)| *known == self);
+        own.map_or("", |(name, _)| name)
+    }
+
     /// Every transformation, for tests, fuzzing and completion lists.
     pub fn all() -> impl Iterator<Item = Self> {
         let mut last = None;

@@ -39,6 +39,11 @@ pub struct Check {
 }
 
 impl Check {
+    /// Its rules, and how they are used.
+    pub(crate) fn engine(&self) -> (&Ruleset, &Tuning) {
+        (&self.rules, &self.tuning)
+    }
+
     pub(super) fn needs(&self) -> Needs {
         Needs { body: self.body, ..Needs::default() }
     }
