@@ -11,6 +11,7 @@ mod request;
 mod run;
 mod schema;
 mod test;
+mod waf;
 
 use std::fmt;
 use std::io::Write;
@@ -83,6 +84,8 @@ enum Command {
     Test(test::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
     Coverage(coverage::Arguments),
+    /// Rules against attacks: the rule set's own tests.
+    Waf(waf::Arguments),
     /// Print the JSON Schema of policies.
     Schema(schema::Arguments),
     /// Print a completion script for a shell.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
+        Command::Waf(arguments) => waf::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

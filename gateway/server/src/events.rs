@@ -143,6 +143,11 @@ pub(crate) struct Event<'a> {
     pub(crate) count: Option<u64>,
 }
 
+/// `text` as events show it: personal data masked.
+pub(crate) fn masked(text: &str) -> String {
+    mask::personal(text).into_owned()
+}
+
 /// The wall clock, in unix milliseconds.
 pub(crate) fn unix_ms() -> u64 {
     std::time::SystemTime::now()

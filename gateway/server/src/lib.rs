@@ -6,11 +6,12 @@
 //! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process.
 //!
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
-//! `admin` the operators' listener · `demo` an application to try it on.
+//! `admin` the operators' listener · `demo` an application to try it on · `conformance` the CRS suite against a gateway.
 
 mod admin;
 mod answer;
 pub mod cli;
+mod conformance;
 mod ctx;
 mod demo;
 mod downstream;
