@@ -140,6 +140,13 @@ impl Facts {
 
 /// Path and query of a request target in origin, absolute or asterisk form.
 pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
+    if target.starts_with('/') {
+        // Nearly always, and without a search for `://`.
+        return match memchr::memchr(b'?', target.as_bytes()) {
+            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
+            None => (target, None),
+        };
+    }
     let origin = match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest
             .find(['/', '?'])
@@ -157,6 +164,9 @@ pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
 
 /// Scheme and authority of an absolute-form target.
 fn absolute(target: &str) -> Option<(&str, &str)> {
+    if target.starts_with('/') {
+        return None;
+    }
     let (scheme, rest) = target.split_once("://")?;
     if scheme.contains(['/', '?']) {
         return None;

@@ -32,21 +32,26 @@ impl RequestId {
             | 0x4 << 76
             | 0x2 << 62;
         let mut out = SmallVec::new();
-        for place in (0..32).rev() {
-            if matches!(place, 23 | 19 | 15 | 11) {
+        for (at, byte) in value.to_be_bytes().into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
                 out.push(b'-');
             }
-            let digit = u32::try_from((value >> (place * 4)) & 0xf).unwrap_or(0);
-            out.push(
-                char::from_digit(digit, 16)
-                    .map_or(b'0', |digit| u8::try_from(digit).unwrap_or(b'0')),
-            );
+            out.push(digit(byte >> 4));
+            out.push(digit(byte & 0xf));
         }
         Self(out)
     }
 
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        b'a' + (nibble - 10)
     }
 }
 
