@@ -4,6 +4,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::checks::OnError;
+use crate::checks::waf::Rulesets;
 use crate::fault::{Path, Weight};
 use crate::key::Keys;
 use crate::sources::Sources;
@@ -45,6 +46,8 @@ pub struct Context<'c> {
     pub sources: &'c mut dyn Sources,
     /// Secrets by name.
     pub secrets: &'c mut dyn Secrets,
+    /// Rule sets that other checks of this policy made.
+    pub(crate) rulesets: &'c mut Rulesets,
     /// Faults found so far.
     pub faults: &'c mut Vec<Pending>,
 }

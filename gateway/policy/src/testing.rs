@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use zeroize::Zeroizing;
 
+use crate::checks::waf::Rulesets;
 use crate::checks::{Check, OnError, Spec, Turn};
 use crate::context::{Context, Pending, Secrets};
 use crate::decision::{Answer, CheckId, Effects};
@@ -215,6 +216,7 @@ fn compile<T: AsRef<[u8]>>(
         now: 0,
         sources: &mut sources,
         secrets: &mut Names,
+        rulesets: &mut Rulesets::new(),
         faults: &mut faults,
     };
     let check = match Spec::deserialize(kind, spec) {

@@ -6,6 +6,7 @@ use crate::{
     compile::Program,
     fault::Fault,
     native,
+    pins::{self, Pin},
     rule::Rule,
     seclang::{self, Engine, Files, Loader},
     transaction::{Scratch, Suspended, Transaction},
@@ -55,9 +56,28 @@ impl Ruleset {
     /// # Errors
     /// Every fault in every source.
     pub fn load(sources: &[Source<'_>], files: &dyn Files) -> Result<Self, Vec<Fault>> {
+        Self::load_with(sources, files, &[])
+    }
+
+    /// The same, with transaction variables that are set before any rule is asked and that no rule changes.
+    ///
+    /// # Errors
+    /// Every fault in every source.
+    pub fn load_with(
+        sources: &[Source<'_>],
+        files: &dyn Files,
+        pins: &[Pin<'_>],
+    ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut rules = Vec::new();
         let mut loader = Loader::new(files);
+        if !pins.is_empty() {
+            let source = seclang::Source {
+                name: "",
+                text: &pins::text(pins),
+            };
+            loader.read(&source, &mut rules, &mut faults);
+        }
         for source in sources {
             match source {
                 Source::Native(source) => native::read(source, &mut rules, &mut faults),
@@ -65,6 +85,7 @@ impl Ruleset {
             }
         }
         loader.finish(&mut rules, &mut faults);
+        pins::hold(pins, &loader.names, &mut rules);
         refuse_duplicates(&rules, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -99,6 +120,12 @@ impl Ruleset {
             response: reads.intersects(FROM_RESPONSE),
             response_body: reads.has(Variable::ResponseBody),
         }
+    }
+
+    /// Whether any rule asks for this transaction variable.
+    #[must_use]
+    pub fn reads(&self, variable: &str) -> bool {
+        pins::is_read(variable, &self.program.names, &self.program.rules)
     }
 
     /// How many rules there are.

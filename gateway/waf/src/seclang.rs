@@ -37,7 +37,8 @@ pub trait Files {
     /// Why it cannot be read.
     fn read(&self, from: &str, path: &str) -> Result<String, String>;
 
-    /// The files that `from` calls `pattern`, in order of their names. Without wildcards: the pattern itself.
+    /// The files that `from` calls `pattern`, in order of their names, each as [`Files::read`] takes it when `from` is
+    /// empty. Nothing that fits is an empty list, also without wildcards.
     ///
     /// # Errors
     /// Why they cannot be listed.
@@ -255,7 +256,8 @@ impl<'a> Loader<'a> {
             "secruleupdatetargetbymsg" => {
                 self.update_target(&Which::Msg(argument(0).into()), argument(1), rules)?
             }
-            "include" => self.include(origin, argument(0), rules, faults)?,
+            "include" => self.include(origin, argument(0), false, rules, faults)?,
+            "includeoptional" => self.include(origin, argument(0), true, rules, faults)?,
             _ if GOVERNED.contains(&name.as_str()) => {}
             _ => return Err(format!("the directive {} is not supported", directive.name)),
         }
@@ -346,6 +348,7 @@ impl<'a> Loader<'a> {
         &mut self,
         origin: &Origin,
         pattern: &str,
+        optional: bool,
         rules: &mut Vec<Rule>,
         faults: &mut Vec<Fault>,
     ) -> Result<(), String> {
@@ -354,9 +357,19 @@ impl<'a> Loader<'a> {
                 "files include each other more than {MAX_DEPTH} deep"
             ));
         }
+        let names = self.files.list(&origin.source, pattern)?;
+        if names.is_empty() && !optional {
+            return Err(format!("no file fits {pattern}"));
+        }
         self.depth += 1;
-        for name in self.files.list(&origin.source, pattern)? {
-            let text = self.files.read(&origin.source, &name)?;
+        for name in names {
+            let text = match self.files.read("", &name) {
+                Ok(text) => text,
+                Err(message) => {
+                    faults.push(origin.fault(0, "", message));
+                    continue;
+                }
+            };
             self.read(
                 &Source {
                     name: &name,

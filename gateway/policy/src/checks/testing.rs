@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Version};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::checks::waf::Rulesets;
 use crate::checks::{OnError, Turn};
 use crate::context::{Context, Pending, Secrets};
 use crate::decision::{CheckId, Effects};
@@ -79,6 +80,7 @@ impl Given {
                 now: 1_767_225_600_000,
                 sources: &mut Files(&self.files),
                 secrets: &mut Named(&self.secrets),
+                rulesets: &mut Rulesets::new(),
                 faults: &mut faults,
             },
         );

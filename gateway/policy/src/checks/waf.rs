@@ -2,9 +2,12 @@
 //! what cannot be judged; what a rule is, and what it finds, is the engine's business.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Version, header};
+use waf::seclang::Engine;
 use waf::{Refusal, Ruleset, Scratch, Step, Transaction, Tuning, Verdict};
 
 use super::{Gives, Needs, ResponseWork, Turn};
@@ -14,8 +17,12 @@ use crate::request::{Facts, Framing, Request, Suspended};
 use crate::run::Mode;
 
 mod answers;
+mod disk;
 mod encoded;
+mod levels;
 mod rules;
+#[cfg(test)]
+mod seclang_tests;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -23,13 +30,16 @@ mod tests;
 pub use encoded::EncodedBody;
 pub use spec::Spec;
 
+/// Rule sets by what they are made of; `None`: faulty, and said so.
+pub(crate) type Rulesets = HashMap<rules::Wanted, Option<rules::Loaded>>;
+
 /// Buffers of the engine that each thread keeps.
 const KEPT: usize = 8;
 
 /// Ready to be asked.
 #[derive(Debug)]
 pub struct Check {
-    rules: Ruleset,
+    rules: Arc<Ruleset>,
     tuning: Tuning,
     /// Longest body to hold; `None`: no rule reads bodies.
     body: Option<u64>,
@@ -41,7 +51,12 @@ pub struct Check {
 impl Check {
     /// Its rules, and how they are used.
     pub(crate) fn engine(&self) -> (&Ruleset, &Tuning) {
-        (&self.rules, &self.tuning)
+        (&*self.rules, &self.tuning)
+    }
+
+    /// What the rule files say about the check as a whole.
+    pub(crate) fn said(&self) -> Engine {
+        self.rules.engine()
     }
 
     pub(super) fn needs(&self) -> Needs {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::Build;
 use super::mode::{self, Setting};
+use crate::checks::waf::Rulesets;
 use crate::checks::{Check, KINDS, Spec};
 use crate::context::Context;
 use crate::decision::CheckId;
@@ -32,6 +33,8 @@ pub(super) struct Checks<'t> {
     /// By definition, and the route that changed it.
     made: HashMap<(usize, Option<usize>), Option<CheckId>>,
     pub(super) named: Vec<Named>,
+    /// Made by `waf` checks, for those that want the same.
+    rulesets: Rulesets,
 }
 
 /// What a route changes.
@@ -190,6 +193,7 @@ impl<'t> Build<'t, '_> {
             now: self.now,
             sources: &mut self.sources,
             secrets: &mut self.keeper,
+            rulesets: &mut self.checks.rulesets,
             faults: &mut self.faults.pending,
         };
         let check = spec.compile(&mut context);

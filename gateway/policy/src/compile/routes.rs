@@ -2,13 +2,15 @@
 
 use http::{HeaderName, Method};
 use smallvec::SmallVec;
+use waf::seclang::Engine;
 
 use super::Build;
 use super::chains::Use;
 use super::checks::With;
 use super::gateway::size;
 use super::mode::{self, ENFORCE, Setting};
-use crate::decision::{RouteId, UpstreamId};
+use crate::checks::Check;
+use crate::decision::{CheckId, RouteId, UpstreamId};
 use crate::fault::Path;
 use crate::key;
 use crate::policy::{Route, Skipped};
@@ -315,8 +317,9 @@ fn steps<'t>(
             node: &entry.value,
         });
         let nearest = with.and_then(|with| change(build, with, used.check, at));
-        let setting = build.effective(used, nearest, own, at);
         if let Some(id) = build.instance(used.check, with) {
+            let said = build.said(id, used.check);
+            let setting = build.effective(used, nearest, said, own, at);
             steps.push(Step {
                 id,
                 mode: setting.mode,
@@ -393,19 +396,39 @@ impl Build<'_, '_> {
             .map_or("", |found| found.name)
     }
 
+    /// The mode that a rule file says for its check (`SecRuleEngine`).
+    fn said(&mut self, id: CheckId, definition: usize) -> Option<Setting> {
+        let named = self.checks.named.get(usize::from(id.0))?;
+        let Check::Waf(check) = &named.check else {
+            return None;
+        };
+        let mode = match check.said() {
+            Engine::On => return None,
+            Engine::DetectionOnly => Mode::Observe,
+            Engine::Off => Mode::Disabled,
+        };
+        let definition = self.checks.definitions.get(definition)?;
+        if definition.setting.is_none() && mode == Mode::Disabled {
+            let message = "`SecRuleEngine Off` in its rules: nothing is asked; `mode:` of the check would say otherwise";
+            self.faults.warning(definition.at.clone(), message);
+        }
+        Some(Setting { mode, until: None })
+    }
+
     /// The nearest mode. A locked check listens to itself and to the whole policy only: a route could otherwise
     /// switch it off.
     fn effective(
         &mut self,
         used: &Use,
         with: Option<Setting>,
+        said: Option<Setting>,
         route: Option<Setting>,
         at: &Path,
     ) -> Setting {
         let Some(definition) = self.checks.definitions.get(used.check) else {
             return ENFORCE;
         };
-        let own = definition.setting;
+        let own = definition.setting.or(said);
         if definition.locked {
             let relaxed = used
                 .setting

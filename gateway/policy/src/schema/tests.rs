@@ -23,6 +23,12 @@ fn policies() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../policies")
 }
 
+/// A rule that reads what the Core Rule Set reads.
+const RULE: &str = r#"
+SecRule ARGS "@rx sleep" "id:920350,phase:2,pass"
+SecRule ARGS "@rx sleep" "id:920351,phase:2,pass,chain"
+SecRule TX:BLOCKING_PARANOIA_LEVEL|TX:DETECTION_PARANOIA_LEVEL "@ge 1""#;
+
 /// The folder of examples, and what they need that no repository holds.
 struct Examples;
 
@@ -35,6 +41,8 @@ impl Sources for Examples {
             "keys/tokens.pem" => key.as_bytes().to_vec(),
             "keys/jwks.json" => json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "one", "alg": "EdDSA", "use": "sig",
                 "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}).to_string().into_bytes(),
+            "/etc/modsecurity/crs/crs-setup.conf" => b"SecDefaultAction \"phase:1,log,pass\"".to_vec(),
+            "/usr/share/modsecurity-crs/rules/one.conf" => RULE.as_bytes().to_vec(),
             path if path.starts_with("/run/secrets/") => b"0123456789abcdef0123456789abcdef".to_vec(),
             path => return fs::read(policies().join(path)).map(Into::into).map_err(|why| why.to_string()),
         };
@@ -43,6 +51,9 @@ impl Sources for Examples {
 
     fn glob(&mut self, pattern: &str) -> Result<Vec<String>, String> {
         let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+        if folder == "/usr/share/modsecurity-crs/rules" {
+            return Ok(vec![format!("{folder}/one.conf")]);
+        }
         let Ok(entries) = fs::read_dir(policies().join(folder)) else {
             return Ok(Vec::new());
         };

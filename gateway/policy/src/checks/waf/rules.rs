@@ -1,49 +1,127 @@
-//! From the files that a `waf` check names to a compiled rule set; every fault with its file, line and column.
+//! From the files and the text that a `waf` check names to a compiled rule set; every fault with its file and line.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize as _;
-use waf::native::{File, Source};
-use waf::{Options, Ruleset, Tuning};
+use waf::native::{self, File};
+use waf::{Options, Ruleset, Source, Tuning, seclang};
 
+use super::disk::{Disk, text};
 use crate::context::Context;
 use crate::fault::{Path, Step};
 use crate::yaml::{Limits, Node, Place, de, parse};
 
-/// One file, read.
-struct Document {
-    name: String,
-    node: Node,
-    file: File,
+/// Inline SecLang, as faults of the engine name it: no file can be called so.
+const SETUP: &str = "`setup`";
+const DIRECTIVES: &str = "`directives`";
+
+/// What a rule set is made of. Two checks that want the same share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    /// Files and globs, in order.
+    pub(super) files: Vec<String>,
+    /// SecLang before the files.
+    pub(super) setup: Option<String>,
+    /// SecLang after them.
+    pub(super) directives: Option<String>,
+    /// Transaction variables that the policy fixes.
+    pub(super) pins: Vec<(&'static str, String)>,
 }
 
-/// The rules of all files; `None` when a fault was reported.
-pub(super) fn load(context: &mut Context<'_>, patterns: &[String]) -> Option<Ruleset> {
+/// A rule set, and what of it is our own.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(super) rules: Arc<Ruleset>,
+    /// Some rule is of our own format, with a score of its own.
+    pub(super) native: bool,
+}
+
+/// One file of rules, read.
+struct Part {
+    /// Position in `rules:`.
+    index: usize,
+    name: String,
+    what: What,
+}
+
+enum What {
+    Native(Node, Box<File>),
+    SecLang(String),
+}
+
+/// The rules of all files; `None` when a fault was reported, here or for an earlier check that wanted the same.
+pub(super) fn load(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
+    if let Some(known) = context.rulesets.get(wanted) {
+        return known.clone();
+    }
+    let loaded = fresh(context, wanted);
+    context.rulesets.insert(wanted.clone(), loaded.clone());
+    loaded
+}
+
+fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
     let before = context.faults.len();
-    let mut documents = Vec::<Document>::new();
+    let parts = parts(context, &wanted.files);
+    let mut sources: Vec<Source<'_>> = Vec::new();
+    sources.extend(wanted.setup.as_ref().map(|text| seclang_source(SETUP, text)));
+    sources.extend(parts.iter().map(Part::source));
+    sources.extend(wanted.directives.as_ref().map(|text| seclang_source(DIRECTIVES, text)));
+    let pins: Vec<waf::Pin<'_>> = wanted.pins.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let disk = Disk::new(context.sources);
+    let made = Ruleset::load_with(&sources, &disk, &pins);
+    let included = disk.included();
+    match made {
+        // What is missing was reported; what there is may still be sound.
+        Ok(_) if context.failed_since(before) => None,
+        Ok(rules) => {
+            let native = parts.iter().any(|part| matches!(part.what, What::Native(..)));
+            Some(Loaded { rules: Arc::new(rules), native })
+        }
+        Err(faults) => {
+            for fault in faults {
+                let (at, message) = located(&context.at, &parts, &included, &fault);
+                context.error(at, message);
+            }
+            None
+        }
+    }
+}
+
+fn seclang_source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
+    Source::SecLang(seclang::Source { name, text })
+}
+
+/// Every file that can be read.
+fn parts(context: &mut Context<'_>, patterns: &[String]) -> Vec<Part> {
+    let mut parts = Vec::<Part>::new();
     if patterns.is_empty() {
         context.error(context.at.key("rules"), "name at least one file of rules");
     }
     for (index, pattern) in patterns.iter().enumerate() {
         let at = context.at.key("rules").index(index);
         for name in context.files(&at, pattern) {
-            if documents.iter().any(|document| document.name == name) {
+            if parts.iter().any(|part| part.name == name) {
                 context.error(at.clone(), format!("{name} is named twice"));
                 continue;
             }
-            documents.extend(document(context, &at, name));
+            let what = if is_yaml(&name) {
+                document(context, &at, &name)
+            } else {
+                plain(context, &at, &name).map(What::SecLang)
+            };
+            parts.extend(what.map(|what| Part { index, name, what }));
         }
     }
-    if context.failed_since(before) {
-        return None;
-    }
-    let sources: Vec<_> = documents.iter().map(Document::source).collect();
-    match Ruleset::compile(&sources) {
-        Ok(rules) => Some(rules),
-        Err(faults) => {
-            for fault in faults {
-                let message = located(&documents, &fault);
-                context.error(context.at.key("rules"), message);
-            }
+    parts
+}
+
+fn plain(context: &mut Context<'_>, at: &Path, name: &str) -> Option<String> {
+    let bytes = context.read(at.clone(), name)?;
+    match text(name, &bytes) {
+        Ok(text) => Some(text),
+        Err(why) => {
+            context.error(at.clone(), why);
             None
         }
     }
@@ -71,19 +149,18 @@ pub(super) fn tune(context: &mut Context<'_>, rules: &Ruleset, options: &Options
     }
 }
 
-impl Document {
+impl Part {
     fn source(&self) -> Source<'_> {
-        Source { name: &self.name, file: &self.file }
+        let name = &self.name;
+        match &self.what {
+            What::Native(_, file) => Source::Native(native::Source { name, file }),
+            What::SecLang(text) => seclang_source(name, text),
+        }
     }
 }
 
-fn document(context: &mut Context<'_>, at: &Path, name: String) -> Option<Document> {
-    if !is_yaml(&name) {
-        let message = format!("{name} is not .yaml: SecLang rules are not supported yet");
-        context.error(at.clone(), message);
-        return None;
-    }
-    let bytes: Bytes = context.read(at.clone(), &name)?;
+fn document(context: &mut Context<'_>, at: &Path, name: &str) -> Option<What> {
+    let bytes: Bytes = context.read(at.clone(), name)?;
     let (documents, mut faults) = parse::documents(&bytes, 0, Limits::default());
     let mut documents = documents.into_iter();
     let (first, second) = (documents.next(), documents.next());
@@ -93,7 +170,7 @@ fn document(context: &mut Context<'_>, at: &Path, name: String) -> Option<Docume
             file = de::read(node, &Path::default(), &mut faults, &[], |reader| File::deserialize(reader));
         }
         (Some(_), Some(second)) => {
-            let message = place(&name, second.place, "a file of rules holds one document");
+            let message = place(name, second.place, "a file of rules holds one document");
             context.error(at.clone(), message);
         }
         (None, _) if faults.is_empty() => context.error(at.clone(), format!("{name} is empty")),
@@ -105,24 +182,56 @@ fn document(context: &mut Context<'_>, at: &Path, name: String) -> Option<Docume
             true => fault.message,
             false => format!("{}: {}", fault.path, fault.message),
         };
-        context.error(at.clone(), place(&name, fault.place, &message));
+        context.error(at.clone(), place(name, fault.place, &message));
     }
-    Some(Document { name, node: first?, file: file.filter(|_| !failed)? })
+    Some(What::Native(first?, Box::new(file.filter(|_| !failed)?)))
 }
 
 fn is_yaml(name: &str) -> bool {
     name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
-/// The engine knows the path inside a document; the document knows the line.
-fn located(documents: &[Document], fault: &waf::Fault) -> String {
-    let Some(document) = documents.iter().find(|document| document.name == fault.source) else {
-        return fault.to_string();
+/// Where in the policy a fault belongs, and what to say: the engine knows the file and the line, or the path inside a
+/// document, whose line the document knows.
+fn located(check: &Path, parts: &[Part], included: &[(String, String)], fault: &waf::Fault) -> (Path, String) {
+    let rule = fault.rule.filter(|id| *id > 0).map(|id| format!("rule {id}: ")).unwrap_or_default();
+    let root = root(included, &fault.source);
+    let inline = match root {
+        SETUP => Some("setup"),
+        DIRECTIVES => Some("directives"),
+        _ => None,
     };
-    let (at, _) = document.node.locate(&steps(&fault.path));
-    let rule = fault.rule.map(|id| format!("rule {id}: ")).unwrap_or_default();
-    let path = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
-    place(&document.name, at, &format!("{path}{rule}{}", fault.message))
+    let part = parts.iter().find(|part| part.name == root);
+    let at = match (inline, part) {
+        (Some(key), _) => check.key(key),
+        (None, Some(part)) => check.key("rules").index(part.index),
+        (None, None) => check.key("rules"),
+    };
+    let line = fault.line.unwrap_or_default();
+    let message = match part.map(|part| &part.what) {
+        Some(What::Native(node, _)) if root == fault.source => {
+            let (at, _) = node.locate(&steps(&fault.path));
+            let path = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
+            place(root, at, &format!("{path}{rule}{}", fault.message))
+        }
+        _ if inline.is_some() && root == fault.source => format!("line {line} of it: {rule}{}", fault.message),
+        _ if fault.source.is_empty() => format!("{rule}{}", fault.message),
+        _ => format!("{}:{line}: {rule}{}", fault.source, fault.message),
+    };
+    (at, message)
+}
+
+/// The file of the policy that brought a file in, over however many inclusions.
+fn root<'a>(included: &'a [(String, String)], name: &'a str) -> &'a str {
+    let mut root = name;
+    // A circle of inclusions ends with a fault of its own.
+    for _ in 0..included.len() {
+        match included.iter().find(|(child, _)| child == root) {
+            Some((_, parent)) => root = parent,
+            None => break,
+        }
+    }
+    root
 }
 
 fn place(file: &str, at: Place, message: &str) -> String {

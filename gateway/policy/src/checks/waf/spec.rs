@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::answers::{self, Response};
 use super::encoded::EncodedBody;
-use super::{Check, rules};
+use super::rules::Wanted;
+use super::{Check, levels, rules};
 use crate::checks::OnError;
 use crate::context::Context;
 use crate::scalar::Size;
@@ -17,21 +18,35 @@ const LEAST_INSPECT: u64 = 8 << 10;
 const BODY: u64 = 10 << 20;
 /// Holding more than this per request is a denial of service waiting to happen.
 const MOST_BODY: u64 = 256 << 20;
-/// A threshold above what every rule together could score refuses nothing.
-const MOST_THRESHOLD: u32 = 10_000;
+
 /// Rules against attacks in path, query, header fields, cookies and body. What cannot be judged (a body that is not what its
 /// type says, more arguments or more work than the limits) is refused unless `on_error: allow`.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// Files of rules, in order; globs are allowed. `.yaml` is Palisade's own format.
+    /// Files of rules, in order; globs are allowed. `.yaml` is Palisade's own format, everything else SecLang, as the
+    /// OWASP Core Rule Set is written. `SecRuleEngine DetectionOnly` in it acts as `mode: observe`, `Off` as
+    /// `mode: disabled`, unless the check says a mode itself.
     rules: Vec<String>,
-    /// A request whose matches score this much is refused. Default 5, one critical match; at most 10000.
+    /// SecLang before the files, such as settings of the Core Rule Set.
     #[serde(default)]
-    threshold: Option<u32>,
-    /// Reserved for rule sets with paranoia levels; only 1 for now.
+    setup: Option<String>,
+    /// SecLang after the files, such as `SecRuleRemoveById 920350`.
     #[serde(default)]
-    paranoia: Option<u8>,
+    directives: Option<String>,
+    /// A request whose matches score this much is refused. Default for Palisade's own rules 5, one critical match; for
+    /// the Core Rule Set what its files say. At most 10000.
+    #[serde(default)]
+    pub(super) threshold: Option<u32>,
+    /// The same for the application's answer; default for Palisade's own rules 4.
+    #[serde(default)]
+    pub(super) response_threshold: Option<u32>,
+    /// The Core Rule Set's level of paranoia, 1 to 4, whatever its files say: rules up to it refuse.
+    #[serde(default)]
+    pub(super) paranoia: Option<u8>,
+    /// Rules up to this level report, those above `paranoia` without refusing. Default: `paranoia`.
+    #[serde(default)]
+    pub(super) detection_paranoia: Option<u8>,
     /// How much of a body is held and scanned.
     #[serde(default)]
     body: Body,
@@ -83,10 +98,19 @@ pub(super) struct Exclusion {
 impl Spec {
     pub(in crate::checks) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let before = context.faults.len();
+        levels::limits(&self, context);
         let max = self.limits(context);
         let options = self.options(context);
         let response = self.response.limits(context);
-        let rules = rules::load(context, &self.rules)?;
+        let wanted = Wanted {
+            files: self.rules.clone(),
+            setup: self.setup.clone(),
+            directives: self.directives.clone(),
+            pins: levels::pins(&self),
+        };
+        let loaded = rules::load(context, &wanted)?;
+        levels::unread(&self, &loaded, context);
+        let rules = loaded.rules;
         let tuning = rules::tune(context, &rules, &options)?;
         let body = rules.needs().body.then_some(max);
         let response = answers::Reads::new(rules.needs(), response);
@@ -97,12 +121,6 @@ impl Spec {
     /// Checks what is bounded; the longest body.
     fn limits(&self, context: &mut Context<'_>) -> u64 {
         let at = context.at.clone();
-        if self.threshold.is_some_and(|threshold| threshold == 0 || threshold > MOST_THRESHOLD) {
-            context.error(at.key("threshold"), format!("from 1 to {MOST_THRESHOLD}"));
-        }
-        if self.paranoia.is_some_and(|level| level != 1) {
-            context.error(at.key("paranoia"), "only 1: rule sets with paranoia levels are not supported yet");
-        }
         if context.on_error == Some(OnError::Local) {
             context.error(at.key("on_error"), "there is no local answer: write `deny` or `allow`");
         }

@@ -205,22 +205,23 @@ fn faults_name_file_line_and_column() {
     let broken = "rules:\n  - id: 1\n    msg: one\n    targets: [argz]\n    any: [{regex: \"(\"}]\n\
                   \x20 - {id: 2, msg: two, targets: [args], any: [{contains: x}], transfrom: [lowercase]}\n";
     let twice = "rules:\n  - {id: 3, msg: a, targets: [args], any: [{contains: x}]}\n  - {id: 3, msg: b, targets: [argz], any: [{contains: x}]}\n";
-    let files = [("a.yaml", broken), ("b.yaml", twice), ("crs.conf", "SecRule …"), ("empty.yaml", "")];
-    let spec = json!({"rules": ["a.yaml", "crs.conf", "empty.yaml", "gone/*.yaml"]});
+    let files = [("a.yaml", broken), ("b.yaml", twice), ("crs.conf", "\nSecRulez x"), ("empty.yaml", "")];
+    let spec = json!({"rules": ["a.yaml", "crs.conf", "empty.yaml", "gone/*.yaml", "missing.conf"]});
     let faults = Bench::faults_of("waf", spec, &files);
     assert!(faults[0].starts_with("it.rules[0]: a.yaml:6:"), "{faults:#?}");
     assert!(faults[0].contains("rules[1]") && faults[0].contains("`transform`"), "{faults:#?}");
     assert_eq!(
         faults[1..],
         [
-            "it.rules[1]: crs.conf is not .yaml: SecLang rules are not supported yet",
             "it.rules[2]: empty.yaml is empty",
             "it.rules[3]: no file matches gone/*.yaml",
+            "it.rules[4]: cannot read missing.conf: no such file",
+            "it.rules[1]: crs.conf:2: the directive SecRulez is not supported",
         ]
     );
     let faults = Bench::faults_of("waf", json!({"rules": ["b.yaml"]}), &files);
     assert_eq!(faults.len(), 1, "{faults:#?}");
-    assert!(faults[0].starts_with("it.rules: b.yaml:3:31: rules[1].targets[0]: rule 3: unknown target `argz`"), "{faults:#?}");
+    assert!(faults[0].starts_with("it.rules[0]: b.yaml:3:31: rules[1].targets[0]: rule 3: unknown target `argz`"), "{faults:#?}");
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn faults_of_the_check_itself_come_all_at_once() {
     let spec = json!({
         "rules": ["waf/own.yaml"],
         "threshold": 0,
-        "paranoia": 2,
+        "paranoia": 5,
         "on_error": "local",
         "body": {"inspect": 0, "max": "1GiB"},
         "disable": [7],

@@ -1,0 +1,150 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Bench, Scene};
+
+/// The shape of the Core Rule Set: settings, initialisation, a rule per level, a threshold.
+const SETUP: &str = r#"
+SecDefaultAction "phase:1,log,pass"
+SecDefaultAction "phase:2,log,pass"
+SecAction "id:900000,phase:1,pass,nolog,setvar:tx.blocking_paranoia_level=1"
+"#;
+const RULES: &str = r#"
+SecRule &TX:detection_paranoia_level "@eq 0" \
+    "id:901125,phase:1,pass,nolog,setvar:'tx.detection_paranoia_level=%{tx.blocking_paranoia_level}'"
+SecRule &TX:inbound_anomaly_score_threshold "@eq 0" \
+    "id:901130,phase:1,pass,nolog,setvar:tx.inbound_anomaly_score_threshold=5"
+SecRule ARGS "@pmFromFile words.data" \
+    "id:942100,phase:2,block,msg:'words',tag:'attack-sqli',severity:CRITICAL,setvar:tx.score_pl1=+5"
+SecRule TX:DETECTION_PARANOIA_LEVEL "@lt 2" "id:942014,phase:2,pass,nolog,skipAfter:END-942"
+SecRule ARGS|REQUEST_HEADERS:User-Agent "@rx quote'" \
+    "id:942200,phase:2,block,msg:'quotes',tag:'attack-sqli',tag:'paranoia-level/2',severity:CRITICAL,setvar:tx.score_pl2=+5"
+SecMarker END-942
+SecRule TX:BLOCKING_PARANOIA_LEVEL "@ge 1" "id:949060,phase:2,pass,nolog,setvar:tx.score=+%{tx.score_pl1}"
+SecRule TX:BLOCKING_PARANOIA_LEVEL "@ge 2" "id:949061,phase:2,pass,nolog,setvar:tx.score=+%{tx.score_pl2}"
+SecRule TX:SCORE "@ge %{tx.inbound_anomaly_score_threshold}" \
+    "id:949110,phase:2,deny,msg:'Inbound Anomaly Score Exceeded'"
+"#;
+const WORDS: &str = "# words\nsleeper\nbenchmarker\n";
+
+const FILES: &[(&str, &str)] = &[
+    ("crs/setup.conf", SETUP),
+    ("crs/rules/REQUEST-942.conf", RULES),
+    ("crs/rules/words.data", WORDS),
+    ("own.yaml", "rules:\n  - {id: 7, msg: own, targets: [args], any: [{contains: forbidden}]}\n"),
+];
+
+fn spec(more: Value) -> Value {
+    let mut whole = json!({"rules": ["crs/setup.conf", "crs/rules/REQUEST-942.conf"]});
+    whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    whole
+}
+
+fn bench(more: Value) -> Bench {
+    Bench::with_files("waf", spec(more), FILES)
+}
+
+fn faults(more: Value, files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<(&str, &str)> = files.iter().chain(FILES).copied().collect();
+    Bench::faults_of("waf", spec(more), &files)
+}
+
+fn query(query: &'static str) -> Scene {
+    Scene { query: Some(query), ..Scene::default() }
+}
+
+fn blocked() -> Answer {
+    Answer::deny(Reason::WafBlocked)
+}
+
+fn ids(bench: &Bench) -> Vec<u32> {
+    let verdict = bench.facts.waf.as_ref();
+    verdict.map_or_else(Vec::new, |verdict| verdict.matches.iter().map(|found| found.id).collect())
+}
+
+#[test]
+fn files_are_read_in_order_and_their_data_beside_them() {
+    let mut bench = bench(json!({}));
+    assert_eq!(bench.ask(&query("q=a+sleeper+cell")), blocked());
+    assert_eq!(ids(&bench), [942100, 949110]);
+    assert_eq!(bench.ask(&query("q=quote'")), Answer::Pass);
+}
+
+#[test]
+fn levels_of_the_check_hold_whatever_the_files_say() {
+    assert_eq!(bench(json!({"paranoia": 2})).ask(&query("q=quote'")), blocked());
+    let mut detecting = bench(json!({"paranoia": 1, "detection_paranoia": 2}));
+    assert_eq!(detecting.ask(&query("q=quote'")), Answer::Pass);
+    assert_eq!(ids(&detecting), [942200]);
+    assert_eq!(bench(json!({"threshold": 6})).ask(&query("q=sleeper")), Answer::Pass);
+    assert_eq!(bench(json!({"threshold": 6, "paranoia": 2})).ask(&query("q=sleeper+quote'")), blocked());
+}
+
+#[test]
+fn levels_that_nothing_reads_are_faults() {
+    let found = faults(json!({"rules": ["own.yaml"], "paranoia": 1, "response_threshold": 2, "threshold": 2}), &[]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found.iter().any(|fault| fault.starts_with("it.paranoia: none of these rules knows")), "{found:#?}");
+    let found = faults(json!({"paranoia": 3, "detection_paranoia": 2, "response_threshold": 2}), &[]);
+    assert!(found.iter().any(|fault| fault.starts_with("it.detection_paranoia: at least")), "{found:#?}");
+    assert!(found.iter().any(|fault| fault.starts_with("it.response_threshold: none")), "{found:#?}");
+}
+
+#[test]
+fn text_in_the_policy_stands_before_and_after_the_files() {
+    let mut changed = bench(json!({
+        "setup": "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.inbound_anomaly_score_threshold=6\"",
+        "directives": "SecRuleRemoveById 942200",
+        "detection_paranoia": 2,
+    }));
+    assert_eq!(changed.ask(&query("q=sleeper+quote'")), Answer::Pass);
+    assert_eq!(ids(&changed), [942100]);
+}
+
+#[test]
+fn both_languages_stand_together() {
+    let rules = json!(["own.yaml", "crs/setup.conf", "crs/rules/REQUEST-942.conf"]);
+    let mut both = bench(json!({"rules": rules}));
+    assert_eq!(both.ask(&query("q=forbidden")), blocked());
+    assert_eq!(both.ask(&query("q=sleeper")), blocked());
+}
+
+#[test]
+fn faults_name_the_file_the_line_and_the_key() {
+    let files = [
+        ("main.conf", "SecRule ARGS \"@rx a\" \"id:1\"\nInclude parts/one.conf\nInclude parts/none.conf\nIncludeOptional none/*.conf\n"),
+        ("parts/one.conf", "\nSecRule ARGS \"@pmFromFile gone.data\" \"id:2\"\nSecRule ARGZ \"@rx a\" \"id:3\"\n"),
+        ("latin.conf", "# fine\n"),
+    ];
+    let found = faults(
+        json!({
+            "rules": ["latin.conf", "main.conf"],
+            "setup": "SecAction \"id:4,phase:9\"",
+            "directives": "SecRuleEngine On\n\nSecRule ARGS \"@rx (\" \"id:5\"\n",
+        }),
+        &files,
+    );
+    let starts = [
+        "it.setup: line 1 of it: unknown phase 9",
+        "it.rules[1]: parts/one.conf:2: ",
+        "it.rules[1]: parts/one.conf:3: unknown variable ARGZ",
+        "it.rules[1]: main.conf:3: no file fits",
+        "it.directives: line 3 of it: ",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found}\n{start}");
+    }
+    assert!(found.iter().any(|fault| fault.contains("cannot read parts/gone.data: no such file")), "{found:#?}");
+}
+
+#[test]
+fn bodies_are_read_for_seclang_as_for_any_rules() {
+    let mut bench = bench(json!({}));
+    bench.io.body = Ok(Bytes::from_static(b"{\"a\": [\"sleeper\"]}"));
+    let scene = Scene { method: Method::POST, framing: Framing::Length(18), ..Scene::default() };
+    assert_eq!(bench.ask(&scene.header("content-type", "application/json")), blocked());
+}
