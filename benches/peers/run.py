@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import shutil
 import socket
 import statistics
@@ -27,7 +26,8 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from stand import ROOT, Process, build, free_port, nginx, program, raise_file_limit, wait_port
+
 DEPS = pathlib.Path(os.environ.get("PALISADE_TEST_DEPS", ROOT / "target/test-deps"))
 COUNTRIES = DEPS / "npm/node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb"
 SECRET = "a secret of the benches, longer than thirty-two bytes"
@@ -45,31 +45,6 @@ BROWSER = {
 }
 
 
-def program(name):
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    if not found:
-        sys.exit(f"{name} is missing (apt-get install {name})")
-    return found
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_port(port, process):
-    for _ in range(600):
-        if process.poll() is not None:
-            sys.exit(f"{process.args} ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"nothing listens on {port}")
-
-
 def token():
     def b64(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -78,18 +53,6 @@ def token():
         json.dumps({"sub": "alice", "exp": int(time.time()) + 86400, "role": "user", "token_type": "access"}).encode()
     )
     return text + "." + b64(hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).digest())
-
-
-def nginx(folder, port):
-    conf = folder / "nginx.conf"
-    temp = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    conf.write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"worker_rlimit_nofile 65536; events {{ worker_connections 30000; }}\n"
-        f"http {{ access_log off; keepalive_requests 100000000; {temp}\n"
-        f'server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "hello from the origin"; }} }} }}\n'
-    )
-    return subprocess.Popen([program("nginx"), "-c", conf])
 
 
 CHECKS = """
@@ -125,34 +88,16 @@ upstreams: {{app: {{servers: ["127.0.0.1:{origin}"]}}}}
     )
 
 
-class Proxy:
-    def __init__(self, kind, binaries, folder, origin):
-        self.kind, self.port = kind, free_port()
-        own = folder / kind
-        own.mkdir()
-        if kind == "bare":
-            command = [binaries / "bare", f"127.0.0.1:{self.port}", f"127.0.0.1:{origin}"]
-        else:
-            (own / "policy.yaml").write_text(policy(kind, self.port, free_port(), origin))
-            shutil.copytree(ROOT / "policies/waf", own / "waf")
-            command = [binaries / "palisade", "run", "--threads", "1", own / "policy.yaml"]
-        log = (own / "log").open("wb")
-        self.process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=os.environ | {"PALISADE_BENCH_JWT": SECRET}
-        )
-        wait_port(self.port, self.process)
-
-    def cpu(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
+def proxy(kind, binaries, folder, origin):
+    port, own = free_port(), folder / kind
+    own.mkdir()
+    if kind == "bare":
+        command = [binaries / "bare", f"127.0.0.1:{port}", f"127.0.0.1:{origin}"]
+    else:
+        (own / "policy.yaml").write_text(policy(kind, port, free_port(), origin))
+        shutil.copytree(ROOT / "policies/waf", own / "waf")
+        command = [binaries / "palisade", "run", "--threads", "1", own / "policy.yaml"]
+    return Process(kind, command, own, port, {"PALISADE_BENCH_JWT": SECRET})
 
 
 def load(proxy, headers, seconds):
@@ -197,14 +142,9 @@ def main():
     if not COUNTRIES.exists():
         sys.exit(f"{COUNTRIES} is missing: run deploy/test.sh install")
     if not options.no_build:
-        subprocess.run(
-            ["cargo", "build", "--locked", "--profile", options.profile, "-p", "server", "-p", "benches", "--bins"],
-            cwd=ROOT,
-            check=True,
-        )
+        build(options.profile)
     binaries = ROOT / "target" / options.profile
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_file_limit()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         origin = free_port()
@@ -213,16 +153,16 @@ def main():
         proxies = []
         try:
             if options.only != "memory":
-                proxies = [Proxy(kind, binaries, folder, origin) for kind in ("bare", "plain", "checks", "waf")]
+                proxies = [proxy(kind, binaries, folder, origin) for kind in ("bare", "plain", "checks", "waf")]
                 cpu(proxies, options)
-                for proxy in proxies:
-                    proxy.stop()
-                    shutil.rmtree(folder / proxy.kind)
+                for one in proxies:
+                    one.stop()
+                    shutil.rmtree(folder / one.kind)
             if options.only != "cpu":
                 memory(binaries, folder, origin, proxies)
         finally:
-            for proxy in proxies:
-                proxy.stop()
+            for one in proxies:
+                one.stop()
             server.kill()
             server.wait()
 
@@ -239,12 +179,12 @@ def cpu(proxies, options):
     api = {"Host": "app.test", "Authorization": f"Bearer {token()}"}
     shapes = {"small": api, "browser": api | BROWSER}
     results = {}
-    for proxy in proxies:
-        load(proxy, api, 1)
+    for one in proxies:
+        load(one, api, 1)
     for number in range(options.rounds):
         for shape, headers in shapes.items():
-            for proxy in proxies:
-                results.setdefault((shape, proxy.kind), []).append(load(proxy, headers, options.seconds))
+            for one in proxies:
+                results.setdefault((shape, one.kind), []).append(load(one, headers, options.seconds))
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     print("\n| request | proxy | CPU per request, µs (median; lowest to highest round) | against bare | requests a second |")
     print("|---|---|---|---|---|")
@@ -267,10 +207,10 @@ def memory(binaries, folder, origin, proxies):
     for kind in NAMES:
         row = []
         for count, data, answered in ((0, b"", False), (10_000, idle, True), (2_000, partial, False)):
-            proxy = Proxy(kind, binaries, folder, origin)
-            proxies.append(proxy)
-            row.append(connections(proxy, count, data, answered))
-            proxy.stop()
+            one = proxy(kind, binaries, folder, origin)
+            proxies.append(one)
+            row.append(connections(one, count, data, answered))
+            one.stop()
             shutil.rmtree(folder / kind)
         print(f"| {NAMES[kind]} | {row[0]:.1f} | {row[1]:.1f} | {row[2]:.1f} |")
 

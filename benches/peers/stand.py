@@ -1,0 +1,90 @@
+"""What every table needs: free ports, an nginx as the application behind, processes under measurement."""
+
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def program(name):
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not found:
+        sys.exit(f"{name} is missing (apt-get install {name})")
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_port(port, process):
+    for _ in range(600):
+        if process.poll() is not None:
+            sys.exit(f"{process.args} ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    sys.exit(f"nothing listens on {port}")
+
+
+def nginx(folder, port, more=""):
+    """An application that says hello; `more` goes into its server block."""
+    conf = folder / "nginx.conf"
+    temp = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    conf.write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"worker_rlimit_nofile 65536; events {{ worker_connections 30000; }}\n"
+        f"http {{ access_log off; keepalive_requests 100000000; {temp}\n"
+        f"client_max_body_size 16m; client_body_buffer_size 2m;\n"
+        f"server {{ listen 127.0.0.1:{port} backlog=4096; {more}\n"
+        'location / { default_type text/plain; return 200 "hello from the origin"; } } }\n'
+    )
+    return subprocess.Popen([program("nginx"), "-c", conf])
+
+
+class Process:
+    """A proxy under measurement, on a port of its own."""
+
+    def __init__(self, kind, command, folder, port, env=None):
+        self.kind, self.port = kind, port
+        log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (env or {}))
+        wait_port(self.port, self.process)
+
+    def cpu(self):
+        """Seconds of user and system time so far."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss(self):
+        """MiB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def build(profile):
+    subprocess.run(
+        ["cargo", "build", "--locked", "--profile", profile, "-p", "server", "-p", "benches", "--bins"],
+        cwd=ROOT,
+        check=True,
+    )
+
+
+def raise_file_limit():
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""What the Core Rule Set costs: Palisade beside nginx + ModSecurity and a bare Pingora proxy, as Markdown tables.
+
+The same rule files, settings and requests for both, one worker each, the same nginx behind them, wrk in front. CPU is user
+plus system time of the proxy's process divided by the answered requests; rounds alternate, the median counts. Requests are
+drawn from a pool in which every value differs: nothing is measured twice in a row. Blocking mode; the anomaly threshold is
+out of reach, so that what higher paranoia levels hold against ordinary requests does not cut their evaluation short.
+
+    benches/peers/waf.py                             Debian's modsecurity-crs (apt-get install modsecurity-crs libnginx-mod-http-modsecurity)
+    benches/peers/waf.py --crs ~/coreruleset         a checkout of another version
+    benches/peers/waf.py --only kinds --paranoia 1   one part of it
+    benches/peers/waf.py --only growth               cost against the size of a body
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from stand import ROOT, Process, build, free_port, nginx, program, raise_file_limit, wait_port
+
+MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so")
+WORDS = """account address amount available billing blue board book camera category change color comment company contact
+content country customer date delivery description detail discount display email event family field first forum garden
+green group history holiday image invoice item kitchen language last library light list local mail market member message
+mobile month music name network note number office option order page paper payment phone photo place plan point post price
+product profile project question rating record region report result review room sample school search season section
+service session shop size sort source sport state status stock store street student style subject summer support table
+team text theme ticket time title topic total tour town track travel update user value video view visit water week weight
+white window winter word work year yellow""".split()
+BROWSER = """Host: shop.example
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8
+Accept-Language: en-US,en;q=0.5
+Accept-Encoding: gzip, deflate, br, zstd
+Referer: http://shop.example/products?category=shoes&sort=price
+Upgrade-Insecure-Requests: 1
+Sec-Fetch-Dest: document
+Sec-Fetch-Mode: navigate
+Sec-Fetch-Site: same-origin
+"""
+PAGE = 8 << 10
+
+
+def word(dice):
+    return dice.choice(WORDS)
+
+
+def value(dice):
+    """What people and programs put into fields: a word, a number, a short sentence, an address, an identifier."""
+    kind = dice.random()
+    if kind < 0.35:
+        return word(dice) + str(dice.randrange(100))
+    if kind < 0.6:
+        return str(dice.randrange(10**8))
+    if kind < 0.8:
+        return " ".join(word(dice) for _ in range(dice.randrange(2, 7)))
+    if kind < 0.9:
+        return f"{word(dice)}.{word(dice)}@{word(dice)}.example"
+    return f"{dice.getrandbits(64):016x}"
+
+
+def escaped(text):
+    return text.replace(" ", "+").replace("@", "%40")
+
+
+def get(dice, _):
+    return "GET", f"/products?id={dice.randrange(10**6)}&q={escaped(value(dice))}&sort={word(dice)}", "", b""
+
+
+def form(dice, size):
+    fields = []
+    while sum(map(len, fields)) + len(fields) < size or len(fields) < 20:
+        fields.append(f"{word(dice)}{len(fields)}={escaped(value(dice))}")
+        if size <= 1024 and len(fields) == 20:
+            fields[-1] += "x" * max(0, size - sum(map(len, fields)) - 19)
+            break
+    return "POST", "/order", "application/x-www-form-urlencoded", "&".join(fields).encode()
+
+
+def document(dice, size):
+    rows, length = [], 0
+    while length < size:
+        row = {f"{word(dice)}": value(dice) for _ in range(5)}
+        rows.append(row)
+        length += len(json.dumps(row)) + 2
+    return "POST", "/api/items", "application/json", json.dumps({"items": rows}).encode()
+
+
+def upload(dice, size):
+    mark = f"----boundary{dice.getrandbits(48):012x}"
+    parts = [f'Content-Disposition: form-data; name="{word(dice)}{n}"\r\n\r\n{value(dice)}' for n in range(4)]
+    text = dice.randbytes(max(16, size - 600)).hex()[: max(16, size - 600)]
+    parts.append(f'Content-Disposition: form-data; name="file"; filename="{word(dice)}.txt"\r\nContent-Type: text/plain\r\n\r\n{text}')
+    body = "".join(f"--{mark}\r\n{part}\r\n" for part in parts) + f"--{mark}--\r\n"
+    return "POST", "/upload", f"multipart/form-data; boundary={mark}", body.encode()
+
+
+def xml(dice, size):
+    items, length = [], 0
+    while length < size:
+        name = word(dice)
+        items.append(f'<{name} key="{word(dice)}">{value(dice)}</{name}>')
+        length += len(items[-1])
+    return "POST", "/soap", "text/xml", f'<?xml version="1.0"?><list>{"".join(items)}</list>'.encode()
+
+
+def page(dice, size):
+    return "GET", f"/page-{size}?id={dice.randrange(10**6)}", "", b""
+
+
+KINDS = {
+    "GET, 3 parameters, 2 cookies": (get, 0),
+    "form, 20 fields, 1 KB": (form, 1 << 10),
+    "JSON, 9 KB": (document, 9 << 10),
+    "multipart, a file, 9 KB": (upload, 9 << 10),
+    "XML, 9 KB": (xml, 9 << 10),
+    "GET, answered with 8 KB of HTML": (page, PAGE),
+}
+SIZES = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
+GROWTH = {"form": form, "JSON": document, "multipart": upload, "XML": xml, "HTML answer": page}
+
+
+def request(make, size, seed):
+    dice = random.Random(seed)
+    method, target, kind, body = make(dice, size)
+    cookie = f"Cookie: session={dice.getrandbits(128):032x}; theme={word(dice)}{dice.randrange(1000)}\n"
+    head = f"{method} {target} HTTP/1.1\n{BROWSER}{cookie}"
+    if kind:
+        head += f"Content-Type: {kind}\nContent-Length: {len(body)}\n"
+    return head.replace("\n", "\r\n").encode() + b"\r\n" + body
+
+
+def pool(folder, make, size):
+    """A script for wrk that goes through requests of which no two are alike."""
+    count = max(20, min(4000, (32 << 20) // max(size, 1)))
+    own = pathlib.Path(tempfile.mkdtemp(dir=folder))
+    for number in range(count):
+        (own / str(number)).write_bytes(request(make, size, number))
+    script = own / "pool.lua"
+    script.write_text(
+        f"local pool, at = {{}}, 0\nfor n = 0, {count - 1} do\n"
+        f'  local file = io.open("{own}/" .. n, "rb")\n  pool[n] = file:read("*a")\n  file:close()\nend\n'
+        f"request = function() at = (at + 1) % {count} return pool[at] end\n"
+    )
+    return script
+
+
+def rules(folder, crs, paranoia):
+    """One file for both engines: engine settings, set-up, every rule."""
+    setup = next((file for file in (crs / "crs-setup.conf", crs / "crs-setup.conf.example") if file.exists()), None)
+    if setup is None and crs == pathlib.Path("/usr/share/modsecurity-crs"):
+        setup = pathlib.Path("/etc/modsecurity/crs/crs-setup.conf")
+    if setup is None or not list(crs.glob("rules/*.conf")):
+        sys.exit(f"{crs}: no crs-setup.conf(.example) and rules/*.conf there")
+    levels = ",".join(
+        f"setvar:tx.{name}={paranoia}"
+        for name in ("paranoia_level", "executing_paranoia_level", "blocking_paranoia_level", "detection_paranoia_level")
+    )
+    path = folder / f"crs-{paranoia}.conf"
+    path.write_text(
+        "SecRuleEngine On\nSecRequestBodyAccess On\nSecRequestBodyLimit 13107200\nSecRequestBodyNoFilesLimit 13107200\n"
+        "SecResponseBodyAccess On\nSecResponseBodyMimeType text/plain text/html text/xml application/json\n"
+        "SecResponseBodyLimit 4194304\nSecAuditEngine Off\nSecRequestBodyJsonDepthLimit 64\n"
+        'SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\\+|/)|text/)xml" '
+        '"id:200000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"\n'
+        'SecRule REQUEST_HEADERS:Content-Type "^application/json" '
+        '"id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"\n'
+        f"Include {setup}\n"
+        f'SecAction "id:900990,phase:1,pass,nolog,t:none,setvar:tx.crs_setup_version=400,{levels},'
+        'setvar:tx.inbound_anomaly_score_threshold=1000000,setvar:tx.outbound_anomaly_score_threshold=1000000"\n'
+        f"Include {crs}/rules/*.conf\n"
+    )
+    return path
+
+
+def policy(listen, origin, checks):
+    text = f"""version: 1
+listen: [{{address: "127.0.0.1:{listen}"}}]
+admin: {{address: "127.0.0.1:{free_port()}"}}
+events: {{file: events.jsonl}}
+limits: {{keepalive_requests: 1000000}}
+upstreams: {{app: {{servers: ["127.0.0.1:{origin}"]}}}}
+"""
+    if checks:
+        text += f"checks: {{waf: {checks}}}\n"
+    used = ", use: [waf]" if checks else ""
+    return text + f'routes: [{{name: all, match: {{path: "/*"}}, to: app{used}, public: bench}}]\n'
+
+
+def palisade(name, binaries, folder, origin, checks):
+    own, port = folder / name, free_port()
+    own.mkdir()
+    (own / "policy.yaml").write_text(policy(port, origin, checks))
+    return Process(name, [binaries / "palisade", "run", "--threads", "1", own / "policy.yaml"], own, port)
+
+
+def modsecurity(name, folder, origin, conf):
+    own, port = folder / name, free_port()
+    own.mkdir()
+    temp = "".join(f"{kind}_temp_path {own}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (own / "nginx.conf").write_text(
+        f"load_module {MODULE};\ndaemon off; master_process off; worker_processes 1; pid {own}/pid; error_log {own}/error.log error;\n"
+        "events { worker_connections 10000; }\n"
+        f"http {{ access_log off; keepalive_requests 100000000; client_max_body_size 16m; client_body_buffer_size 2m; {temp}\n"
+        f"upstream app {{ server 127.0.0.1:{origin}; keepalive 64; }}\n"
+        f"server {{ listen 127.0.0.1:{port}; modsecurity on; modsecurity_rules_file {conf};\n"
+        'location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } } }\n'
+    )
+    return Process(name, [program("nginx"), "-c", own / "nginx.conf"], own, port)
+
+
+def load(proxy, script, seconds):
+    before = proxy.cpu()
+    command = [program("wrk"), "-t1", "-c8", f"-d{seconds}s", "--timeout", "60s", "-s", script, f"http://127.0.0.1:{proxy.port}/"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used = proxy.cpu() - before
+    requests = int(re.search(r"(\d+) requests in", out)[1])
+    if "Non-2xx" in out or not requests:
+        sys.exit(f"{proxy.kind}: not every request was answered with 200\n{out}")
+    return used / requests * 1e6
+
+
+def measure(proxies, scripts, options):
+    """Median CPU per request, by (script, proxy)."""
+    results = {}
+    for number in range(options.rounds):
+        for name, script in scripts.items():
+            for proxy in proxies:
+                results.setdefault((name, proxy.kind), []).append(load(proxy, script, options.seconds))
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+    return {key: (statistics.median(costs), min(costs), max(costs)) for key, costs in results.items()}
+
+
+def show(cost):
+    middle, low, high = cost
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+def kinds(folder, binaries, origin, options, proxies):
+    levels = options.paranoia or [1, 2, 3, 4]
+    scripts = {name: pool(folder, make, size) for name, (make, size) in KINDS.items()}
+    port = free_port()
+    own = folder / "bare"
+    own.mkdir()
+    proxies.append(Process("bare", [binaries / "bare", f"127.0.0.1:{port}", f"127.0.0.1:{origin}"], own, port))
+    proxies.append(palisade("no-checks", binaries, folder, origin, ""))
+    for level in levels:
+        conf = rules(folder, options.crs, level)
+        proxies.append(palisade(f"palisade-{level}", binaries, folder, origin, f"{{check: waf, rules: [{conf}]}}"))
+        if not options.no_modsecurity:
+            proxies.append(modsecurity(f"modsecurity-{level}", folder, origin, conf))
+    results = measure(proxies, scripts, options)
+    print("\n| request | paranoia | bare Pingora | Palisade, no checks | Palisade | nginx + ModSecurity | ModSecurity / Palisade |")
+    print("|---|---|---|---|---|---|---|")
+    for name in scripts:
+        for level in levels:
+            ours, theirs = results[name, f"palisade-{level}"], results.get((name, f"modsecurity-{level}"))
+            cells = [name, str(level), show(results[name, "bare"]), show(results[name, "no-checks"]), show(ours)]
+            cells += [show(theirs), f"{theirs[0] / ours[0]:.0f} ×"] if theirs else ["", ""]
+            print("| " + " | ".join(cells) + " |")
+    for proxy in proxies:
+        print(f"{proxy.kind}: RSS {proxy.rss():.0f} MiB", file=sys.stderr)
+
+
+def growth(folder, binaries, origin, options, proxies):
+    conf = rules(folder, options.crs, 1)
+    checks = f"{{check: waf, rules: [{conf}], body: {{inspect: 2MiB}}}}"
+    proxies.append(palisade("growth", binaries, folder, origin, checks))
+    scripts = {(kind, size): pool(folder, make, size) for kind, make in GROWTH.items() for size in SIZES}
+    results = measure(proxies, scripts, options)
+    print("\n| body | " + " | ".join(f"{size >> 10} KB" for size in SIZES) + " | µs per KB, smallest and largest |")
+    print("|---|" + "---|" * (len(SIZES) + 1))
+    for kind in GROWTH:
+        costs = [results[(kind, size), "growth"][0] for size in SIZES]
+        per = f"{costs[0] / (SIZES[0] >> 10):.1f}, {costs[-1] / (SIZES[-1] >> 10):.1f}"
+        print(f"| {kind} | " + " | ".join(f"{cost:.0f}" for cost in costs) + f" | {per} |")
+
+
+def pages(folder):
+    """What the application answers for /page-SIZE."""
+    root = folder / "pages"
+    root.mkdir()
+    dice = random.Random(1)
+    for size in {*SIZES, PAGE}:
+        text = "<!doctype html><title>shop</title>"
+        while len(text) < size:
+            text += f"<p class={word(dice)}>{value(dice)}</p>\n"
+        (root / f"page-{size}").write_text(text[:size])
+    return f"root {root}; default_type text/html; location /page- {{ }}"
+
+
+def main():
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("--crs", type=pathlib.Path, default=pathlib.Path("/usr/share/modsecurity-crs"))
+    parse.add_argument("--profile", default="release")
+    parse.add_argument("--rounds", type=int, default=3)
+    parse.add_argument("--seconds", type=int, default=2)
+    parse.add_argument("--paranoia", type=int, action="append", choices=[1, 2, 3, 4])
+    parse.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
+    parse.add_argument("--no-modsecurity", action="store_true")
+    parse.add_argument("--only", choices=["kinds", "growth"])
+    options = parse.parse_args()
+    options.crs = options.crs.resolve()
+    if not MODULE.exists() and not options.no_modsecurity:
+        sys.exit(f"{MODULE} is missing: apt-get install libnginx-mod-http-modsecurity, or --no-modsecurity")
+    if not options.no_build:
+        build(options.profile)
+    raise_file_limit()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        origin = free_port()
+        server = nginx(folder, origin, pages(folder))
+        wait_port(origin, server)
+        binaries, proxies = ROOT / "target" / options.profile, []
+        try:
+            for part in (kinds, growth):
+                if options.only in (None, part.__name__):
+                    part(folder, binaries, origin, options, proxies)
+                while proxies:
+                    proxies.pop().stop()
+        finally:
+            for proxy in proxies:
+                proxy.stop()
+            server.kill()
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()
