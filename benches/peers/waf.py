@@ -151,7 +151,7 @@ def pool(folder, make, size):
     return script
 
 
-def rules(folder, crs, paranoia):
+def rules(folder, crs, paranoia, engine="On"):
     """One file for both engines: engine settings, set-up, every rule."""
     setup = next((file for file in (crs / "crs-setup.conf", crs / "crs-setup.conf.example") if file.exists()), None)
     if setup is None and crs == pathlib.Path("/usr/share/modsecurity-crs"):
@@ -164,7 +164,7 @@ def rules(folder, crs, paranoia):
     )
     path = folder / f"crs-{paranoia}.conf"
     path.write_text(
-        "SecRuleEngine On\nSecRequestBodyAccess On\nSecRequestBodyLimit 13107200\nSecRequestBodyNoFilesLimit 13107200\n"
+        f"SecRuleEngine {engine}\nSecRequestBodyAccess On\nSecRequestBodyLimit 13107200\nSecRequestBodyNoFilesLimit 13107200\n"
         "SecResponseBodyAccess On\nSecResponseBodyMimeType text/plain text/html text/xml application/json\n"
         "SecResponseBodyLimit 4194304\nSecAuditEngine Off\nSecRequestBodyJsonDepthLimit 64\n"
         'SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\\+|/)|text/)xml" '
@@ -172,7 +172,7 @@ def rules(folder, crs, paranoia):
         'SecRule REQUEST_HEADERS:Content-Type "^application/json" '
         '"id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"\n'
         f"Include {setup}\n"
-        f'SecAction "id:900990,phase:1,pass,nolog,t:none,setvar:tx.crs_setup_version=400,{levels},'
+        f'SecAction "id:899990,phase:1,pass,nolog,t:none,{levels},'
         'setvar:tx.inbound_anomaly_score_threshold=1000000,setvar:tx.outbound_anomaly_score_threshold=1000000"\n'
         f"Include {crs}/rules/*.conf\n"
     )
