@@ -73,5 +73,5 @@ pub use request::{Headers, Request};
 pub use rule::Severity;
 pub use ruleset::{Needs, Ruleset, Source};
 pub use transaction::{Scratch, Suspended, Transaction};
-pub use tuning::{Exclusion, Options, Tuning};
+pub use tuning::{Chosen, Exclusion, Options, Tuning};
 pub use verdict::{Match, Refusal, Step, Verdict};

@@ -18,6 +18,7 @@ use crate::{
     rule::{Effect, Origin, Rule, Which},
     text::Names,
     transform::Transform,
+    variable::{DYNAMIC, Target},
 };
 
 /// A file of SecLang.
@@ -382,6 +383,12 @@ impl<'a> Loader<'a> {
         self.depth -= 1;
         Ok(())
     }
+}
+
+/// A value as SecLang names it, for an exclusion: something that a request or an answer holds.
+pub(crate) fn exclusion(text: &str) -> Option<Target> {
+    let target = target::target(text, &mut Names::default()).ok()?;
+    (!target.count && !target.variables.intersects(DYNAMIC)).then_some(target)
 }
 
 fn engine(text: &str) -> Result<Engine, String> {

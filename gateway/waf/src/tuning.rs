@@ -7,6 +7,7 @@ use crate::{
     limits::Limits,
     native,
     rule::Rule,
+    seclang,
     variable::{Target, Variable},
 };
 
@@ -15,8 +16,8 @@ use crate::{
 pub struct Options {
     /// A request with at least this score is refused. Default 5: one critical match.
     pub threshold: u32,
-    /// Ids of rules that are not asked.
-    pub disabled: Vec<u32>,
+    /// Ids of rules that are not asked, as ranges with both ends.
+    pub disabled: Vec<(u32, u32)>,
     /// Rules with one of these tags are not asked.
     pub disabled_tags: Vec<String>,
     /// What a rule must not look at.
@@ -40,13 +41,43 @@ impl Default for Options {
     }
 }
 
-/// A value that a rule must not look at.
+/// A value that rules must not look at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exclusion {
-    /// The rule; `None` means every rule.
-    pub rule: Option<u32>,
-    /// A target as rules name them: `args:comment`, `cookie:/^pref_/`.
+    /// The rules.
+    pub rules: Chosen,
+    /// A target as rules name them, or as SecLang does: `args:comment`, `cookie:/^pref_/`, `REQUEST_COOKIES:/^pref_/`.
     pub target: String,
+}
+
+/// Some rules of a ruleset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Chosen {
+    /// All of them.
+    Every,
+    /// Ids, both ends of a range.
+    Ids(u32, u32),
+    /// Those with a tag.
+    Tagged(String),
+}
+
+impl Chosen {
+    fn takes(&self, rule: &Rule) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Ids(first, last) => (*first..=*last).contains(&rule.id),
+            Self::Tagged(tag) => rule.tags.iter().any(|own| **own == **tag),
+        }
+    }
+
+    fn missing(&self) -> String {
+        match self {
+            Self::Every => "there is no rule".to_owned(),
+            Self::Ids(first, last) if first == last => format!("there is no rule {first}"),
+            Self::Ids(first, last) => format!("there is no rule from {first} to {last}"),
+            Self::Tagged(tag) => format!("no rule has the tag {tag}"),
+        }
+    }
 }
 
 /// [`Options`] resolved against a ruleset.
@@ -56,8 +87,11 @@ pub struct Tuning {
     pub(crate) refuse_unjudged: bool,
     pub(crate) limits: Limits,
     disabled: Vec<bool>,
-    exclusions: Vec<(Option<u32>, Target)>,
+    exclusions: Vec<Excluded>,
 }
+
+/// A target and the places of the rules that must not look at it; `None`: all.
+type Excluded = (Option<Box<[u32]>>, Target);
 
 impl Tuning {
     pub(crate) fn new(program: &Program, options: &Options) -> Result<Self, Vec<Fault>> {
@@ -81,7 +115,10 @@ impl Tuning {
     }
 
     pub(crate) fn excludes(&self, rule: u32, variable: Variable, name: &[u8]) -> bool {
-        let applies = |own: &Option<u32>| own.is_none_or(|own| own == rule);
+        let applies = |own: &Option<Box<[u32]>>| {
+            own.as_ref()
+                .is_none_or(|own| own.binary_search(&rule).is_ok())
+        };
         self.exclusions
             .iter()
             .any(|(own, target)| applies(own) && target.covers(variable, name))
@@ -98,70 +135,70 @@ fn fault(path: String, message: String) -> Fault {
     }
 }
 
-/// By rule: whether it is not asked.
+/// By rule: whether it is not asked. A range or a tag leaves those in that only prepare what other rules rest on; one
+/// such rule by its id is a fault.
 fn disabled(program: &Program, options: &Options, faults: &mut Vec<Fault>) -> Vec<bool> {
     let rules = &program.rules;
+    let settled = |(rule, fixed): (&Rule, &bool)| *fixed && rule.sets_anything();
+    let prepares: Vec<bool> = rules
+        .iter()
+        .zip(&program.folded.fixed)
+        .map(settled)
+        .collect();
     let mut disabled = vec![false; rules.len()];
-    let mut leave_out = |which: &dyn Fn(&Rule) -> bool| {
-        let chosen = rules
-            .iter()
-            .zip(&mut disabled)
-            .filter(|(rule, _)| which(rule));
-        chosen.map(|(_, off)| *off = true).count() > 0
-    };
-    for (at, id) in options.disabled.iter().enumerate() {
-        if !leave_out(&|rule| rule.id == *id) {
-            faults.push(fault(
-                format!("disabled[{at}]"),
-                format!("there is no rule {id}"),
-            ));
+    let ids = options.disabled.iter().enumerate();
+    let ids = ids.map(|(at, (from, to))| (format!("disabled[{at}]"), Chosen::Ids(*from, *to)));
+    let tags = options.disabled_tags.iter().enumerate();
+    let tags = tags.map(|(at, tag)| (format!("disabled_tags[{at}]"), Chosen::Tagged(tag.clone())));
+    for (path, chosen) in ids.chain(tags) {
+        let one = matches!(chosen, Chosen::Ids(first, last) if first == last);
+        let mut any = false;
+        for ((rule, prepares), off) in rules.iter().zip(&prepares).zip(&mut disabled) {
+            if !chosen.takes(rule) {
+                continue;
+            }
+            any = true;
+            *off |= !prepares;
+            if one && *prepares {
+                let id = rule.id;
+                let message =
+                    format!("rule {id} prepares what other rules rest on: use SecRuleRemoveById");
+                faults.push(fault(path.clone(), message));
+            }
         }
-    }
-    for (at, tag) in options.disabled_tags.iter().enumerate() {
-        if !leave_out(&|rule| rule.tags.iter().any(|own| **own == **tag)) {
-            faults.push(fault(
-                format!("disabled_tags[{at}]"),
-                format!("no rule has the tag {tag}"),
-            ));
+        if !any {
+            faults.push(fault(path, chosen.missing()));
         }
-    }
-    let settled = rules.iter().zip(disabled.iter().zip(&program.folded.fixed));
-    for (rule, _) in settled.filter(|(rule, (off, fixed))| **off && **fixed && rule.sets_anything())
-    {
-        let message = format!(
-            "rule {} prepares what other rules rest on: use SecRuleRemoveById",
-            rule.id
-        );
-        faults.push(fault("disabled".to_owned(), message));
     }
     disabled
 }
 
-fn exclusions(
-    rules: &[Rule],
-    options: &Options,
-    faults: &mut Vec<Fault>,
-) -> Vec<(Option<u32>, Target)> {
+fn exclusions(rules: &[Rule], options: &Options, faults: &mut Vec<Fault>) -> Vec<Excluded> {
     let mut exclusions = Vec::new();
     for (at, exclusion) in options.exclusions.iter().enumerate() {
-        let number = exclusion
-            .rule
-            .map(|id| (id, rules.iter().position(|rule| rule.id == id)));
-        if let Some((id, None)) = number {
-            faults.push(fault(
-                format!("exclusions[{at}].rule"),
-                format!("there is no rule {id}"),
-            ));
+        let chosen = &exclusion.rules;
+        let takers = rules
+            .iter()
+            .zip(0_u32..)
+            .filter(|(rule, _)| chosen.takes(rule));
+        let takers: Box<[u32]> = takers.map(|(_, number)| number).collect();
+        if takers.is_empty() {
+            let key = if matches!(chosen, Chosen::Tagged(_)) {
+                "tag"
+            } else {
+                "rule"
+            };
+            faults.push(fault(format!("exclusions[{at}].{key}"), chosen.missing()));
         }
-        match native::target(&exclusion.target) {
-            Ok(target) => {
-                let rule = number
-                    .and_then(|(_, at)| at)
-                    .and_then(|at| u32::try_from(at).ok());
-                exclusions.push((rule, target));
-            }
+        match target(&exclusion.target) {
+            Ok(target) => exclusions.push(((*chosen != Chosen::Every).then_some(takers), target)),
             Err(message) => faults.push(fault(format!("exclusions[{at}].target"), message)),
         }
     }
     exclusions
+}
+
+/// Our own names first: `args` is more than `ARGS`, which has no XML.
+fn target(text: &str) -> Result<Target, String> {
+    native::target(text).or_else(|why| seclang::exclusion(text).ok_or(why))
 }

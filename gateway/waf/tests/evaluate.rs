@@ -5,7 +5,7 @@
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use waf::{Exclusion, Limits, Options, Request, Ruleset, Scratch, Verdict, native};
+use waf::{Chosen, Exclusion, Limits, Options, Request, Ruleset, Scratch, Verdict, native};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,14 +99,17 @@ fn judge(rules: &Ruleset, case: &Case) -> Verdict {
     let tuning = rules
         .tune(&Options {
             threshold: case.options.threshold.unwrap_or(5),
-            disabled: case.options.disabled.clone(),
+            disabled: case.options.disabled.iter().map(|id| (*id, *id)).collect(),
             disabled_tags: case.options.disabled_tags.clone(),
             exclusions: case
                 .options
                 .exclude
                 .iter()
                 .cloned()
-                .map(|(rule, target)| Exclusion { rule, target })
+                .map(|(rule, target)| Exclusion {
+                    rules: rule.map_or(Chosen::Every, |id| Chosen::Ids(id, id)),
+                    target,
+                })
                 .collect(),
             limits: Limits {
                 args: case.options.max_args.unwrap_or(limits.args),

@@ -1,7 +1,7 @@
 //! What a file of rules may get wrong, and what is said about it: all faults at once, each with its place.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use waf::{Exclusion, Options, Ruleset, native};
+use waf::{Chosen, Exclusion, Options, Ruleset, native};
 
 fn faults(rules: &str) -> Vec<String> {
     let file: native::File = serde_json::from_str(&format!("{{\"rules\": [{rules}]}}")).unwrap();
@@ -73,15 +73,15 @@ fn refuses_options_that_name_nothing() {
     }])
     .unwrap();
     let options = Options {
-        disabled: vec![1, 2],
+        disabled: vec![(1, 1), (2, 2)],
         disabled_tags: vec!["sqli".to_owned()],
         exclusions: vec![
             Exclusion {
-                rule: Some(3),
+                rules: Chosen::Ids(3, 3),
                 target: "args:q".to_owned(),
             },
             Exclusion {
-                rule: None,
+                rules: Chosen::Every,
                 target: "arg:q".to_owned(),
             },
         ],

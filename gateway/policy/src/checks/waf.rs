@@ -19,6 +19,7 @@ use crate::run::Mode;
 mod answers;
 mod disk;
 mod encoded;
+mod ids;
 mod levels;
 mod rules;
 #[cfg(test)]

@@ -223,6 +223,7 @@ impl Walk<'_> {
         let counts = |value: &&Value| {
             let name = self.values.bytes(value.name);
             target.covers(value.variable, name)
+                && !self.tuning.excludes(asked.number, value.variable, name)
                 && !self.is_target_removed(rule, value.variable, name)
         };
         let count = if target.variables.intersects(DYNAMIC) {

@@ -148,3 +148,52 @@ fn bodies_are_read_for_seclang_as_for_any_rules() {
     let scene = Scene { method: Method::POST, framing: Framing::Length(18), ..Scene::default() };
     assert_eq!(bench.ask(&scene.header("content-type", "application/json")), blocked());
 }
+
+#[test]
+fn exclusions_speak_both_languages() {
+    let passes = |more: Value| bench(more).ask(&query("q=sleeper")) == Answer::Pass;
+    assert!(!passes(json!({})));
+    for (rule, target) in [
+        (json!(942100), "args:q"),
+        (json!("942000-942999"), "ARGS:q"),
+        (json!("942100"), "ARGS_GET:/^q$/"),
+        (Value::Null, "ARGS:Q"),
+    ] {
+        let mut exclusion = json!({"target": target, "reason": "tested"});
+        if !rule.is_null() {
+            exclusion["rule"] = rule.clone();
+        }
+        assert!(passes(json!({"exclude": [exclusion]})), "{rule} {target}");
+    }
+    assert!(passes(json!({"exclude": [{"tag": "attack-sqli", "target": "args:q", "reason": "tested"}]})));
+    assert!(!passes(json!({"exclude": [{"rule": 942100, "target": "args:r", "reason": "tested"}]})));
+    assert!(passes(json!({"disable": ["942000-942999"]})));
+    assert!(passes(json!({"disable_tags": ["attack-sqli"]})));
+}
+
+#[test]
+fn exclusions_that_name_nothing_are_faults() {
+    let found = faults(
+        json!({
+            "disable": ["1-99"],
+            "exclude": [
+                {"rule": 5, "target": "ARGS:q", "reason": "r"},
+                {"tag": "none", "target": "ARGZ:q", "reason": "r"},
+                {"rule": 942100, "tag": "attack-sqli", "target": "TX:score", "reason": "r"},
+            ],
+        }),
+        &[],
+    );
+    let starts = [
+        "it.exclude[2].tag: name a `rule` or a `tag`",
+        "it.disable[0]: there is no rule from 1 to 99",
+        "it.exclude[0].rule: there is no rule 5",
+        "it.exclude[1].tag: no rule has the tag none",
+        "it.exclude[1].target: unknown target `ARGZ`",
+        "it.exclude[2].target: unknown target `TX`",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found}");
+    }
+}

@@ -1,9 +1,11 @@
 //! `waf` as operators write it, and its limits.
 
 use serde::Deserialize;
+use waf::Chosen;
 
 use super::answers::{self, Response};
 use super::encoded::EncodedBody;
+use super::ids::Ids;
 use super::rules::Wanted;
 use super::{Check, levels, rules};
 use crate::checks::OnError;
@@ -50,9 +52,9 @@ pub struct Spec {
     /// How much of a body is held and scanned.
     #[serde(default)]
     body: Body,
-    /// Rules that are not asked, by id.
+    /// Rules that are not asked, by id or range of ids.
     #[serde(default)]
-    disable: Vec<u32>,
+    disable: Vec<Ids>,
     /// Rules that are not asked, by tag.
     #[serde(default)]
     disable_tags: Vec<String>,
@@ -86,13 +88,26 @@ pub(super) struct Body {
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exclusion {
-    /// The rule; every rule when it is left out.
+    /// The rule, or a range of them; every rule when this and `tag` are left out.
     #[serde(default)]
-    rule: Option<u32>,
-    /// As events name it: `args:comment`, `cookie:/^pref_/`.
+    rule: Option<Ids>,
+    /// Rules with this tag.
+    #[serde(default)]
+    tag: Option<String>,
+    /// As events name it, or as SecLang does: `args:comment`, `cookie:/^pref_/`, `REQUEST_COOKIES:/^pref_/`.
     target: String,
     /// Why this is not an attack.
     reason: String,
+}
+
+impl Exclusion {
+    fn chosen(&self) -> Chosen {
+        match (self.rule, &self.tag) {
+            (Some(Ids(first, last)), _) => Chosen::Ids(first, last),
+            (None, Some(tag)) => Chosen::Tagged(tag.clone()),
+            (None, None) => Chosen::Every,
+        }
+    }
 }
 
 impl Spec {
@@ -140,13 +155,17 @@ impl Spec {
                 let at = context.at.key("exclude").index(index).key("reason");
                 context.error(at, "say why: an exclusion outlives whoever knew");
             }
+            if exclusion.rule.is_some() && exclusion.tag.is_some() {
+                let at = context.at.key("exclude").index(index).key("tag");
+                context.error(at, "name a `rule` or a `tag`, not both: write two exclusions");
+            }
         }
-        let exclusion = |own: &Exclusion| waf::Exclusion { rule: own.rule, target: own.target.clone() };
+        let exclusion = |own: &Exclusion| waf::Exclusion { rules: own.chosen(), target: own.target.clone() };
         let defaults = waf::Options::default();
         let inspect = self.body.inspect.map_or(INSPECT, |size| size.0);
         waf::Options {
             threshold: self.threshold.unwrap_or(defaults.threshold),
-            disabled: self.disable.clone(),
+            disabled: self.disable.iter().map(|Ids(first, last)| (*first, *last)).collect(),
             disabled_tags: self.disable_tags.clone(),
             exclusions: self.exclude.iter().map(exclusion).collect(),
             refuse_unjudged: context.on_error != Some(OnError::Allow),
