@@ -1,182 +1,209 @@
-//! What one decision costs: `cargo run --profile fast -p waf --example cost [RULES.json]`. Prints the median time per
-//! request of a few typical requests, and of hostile ones per KiB.
+//! What one decision costs: `cargo run --profile fast -p waf --example cost RULES COMMAND`. RULES is a folder with an
+//! OWASP Core Rule Set or a file of native rules as JSON.
+//!
+//! | command | prints |
+//! |---|---|
+//! | `brief` (or none) | three typical requests, by what repeats between requests |
+//! | `table` | paranoia 1 to 4 × kinds × sizes |
+//! | `growth` | one request against ever more rule files |
+//! | `one KIND BYTES PARANOIA VARIETY ROUNDS` | the same many times, for a profiler |
 
-use std::{env, error::Error, fs, hint::black_box, time::Instant};
+#[path = "support/mod.rs"]
+mod support;
+#[path = "support/traffic.rs"]
+mod traffic;
 
-use waf::{Options, Request, Ruleset, Scratch, Tuning, native};
+use std::{env, error::Error, hint::black_box, time::Instant};
 
-const BROWSER: &[(&str, &str)] = &[
-    ("host", "shop.example"),
-    (
-        "user-agent",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
-    ),
-    (
-        "accept",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-    ),
-    ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
-    ("accept-encoding", "gzip, deflate, br, zstd"),
-    ("referer", "https://shop.example/items?page=1"),
-    (
-        "sec-ch-ua",
-        "\"Chromium\";v=\"126\", \"Not.A/Brand\";v=\"24\"",
-    ),
-    ("sec-fetch-mode", "navigate"),
-    ("sec-fetch-site", "same-origin"),
-    ("upgrade-insecure-requests", "1"),
-    (
-        "cookie",
-        "session=9f86d081884c7d659a2feaa0c55ad015; theme=dark",
-    ),
-];
-
-struct Sample {
-    name: &'static str,
-    query: String,
-    content_type: &'static str,
-    body: Vec<u8>,
-}
+use traffic::{Kind, Sample, Variety, sample};
+use waf::{Options, Request, Ruleset, Scratch, Tuning, Verdict};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rules.json");
-    let path = env::args().nth(1).unwrap_or_else(|| own.to_owned());
-    let file: native::File = serde_json::from_str(&fs::read_to_string(&path)?)?;
-    let began = Instant::now();
-    let rules = Ruleset::compile(&[native::Source {
-        name: &path,
-        file: &file,
-    }])
-    .map_err(|faults| format!("{faults:?}"))?;
-    println!(
-        "{} rules compiled in {:?}, automaton {} KiB",
-        rules.len(),
-        began.elapsed(),
-        rules.memory() >> 10
-    );
-    let tuning = rules
-        .tune(&Options::default())
-        .map_err(|faults| format!("{faults:?}"))?;
-    for sample in samples() {
-        report(&rules, &tuning, &sample);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let path = arguments.first().ok_or("which rules?")?;
+    match arguments.get(1).map_or("brief", String::as_str) {
+        "brief" => brief(path),
+        "table" => table(path),
+        "growth" => growth(path),
+        "one" => one(path, arguments.get(2..).unwrap_or_default()),
+        other => Err(format!("no command {other}").into()),
+    }
+}
+
+const TYPICAL: [(&str, Kind, usize); 3] = [
+    ("GET, 3 parameters", Kind::Get, 0),
+    ("form, 20 fields, 1 KB", Kind::Form, 1050),
+    ("JSON, 400 values, 11 KB", Kind::Json, 10_950),
+];
+
+fn brief(path: &str) -> Result<(), Box<dyn Error>> {
+    for paranoia in [1, 4] {
+        let began = Instant::now();
+        let rules = support::load(path, paranoia)?;
+        println!(
+            "paranoia {paranoia}: {} rules in {:?}, automaton {} KiB, resident {} MiB",
+            rules.len(),
+            began.elapsed(),
+            rules.memory() >> 10,
+            resident() >> 10
+        );
+        let tuning = tuning(&rules)?;
+        println!(
+            "{:28} {:>10} {:>10} {:>10}  µs",
+            "", "repeated", "usual", "fresh"
+        );
+        for (name, kind, bytes) in TYPICAL {
+            let mut row = format!("{name:28}");
+            let mut ids = Vec::new();
+            for variety in [Variety::Repeated, Variety::Usual, Variety::Fresh] {
+                let (micros, verdict) = measure(&rules, &tuning, kind, bytes, variety, 400);
+                row.push_str(&format!(" {micros:10.1}"));
+                ids = verdict.matches.iter().map(|found| found.id).collect();
+            }
+            println!("{row}  {ids:?}");
+        }
     }
     Ok(())
 }
 
-fn samples() -> Vec<Sample> {
-    let get = |name, query: &str| Sample {
-        name,
-        query: query.to_owned(),
-        content_type: "",
-        body: Vec::new(),
-    };
-    let post = |name, content_type, body| Sample {
-        name,
-        query: String::new(),
-        content_type,
-        body,
-    };
-    let form: Vec<String> = (0..20)
-        .map(|n| format!("field_{n}=some+ordinary+text+number+{n}+with+words"))
-        .collect();
-    let json: Vec<String> = (0..400)
-        .map(|n| format!("\"name{n}\": \"value {n} abc\""))
-        .collect();
-    let form_type = "application/x-www-form-urlencoded";
-    let hostile = |unit: &str| {
-        ["q=", &unit.repeat((128 << 10) / unit.len())]
-            .concat()
-            .into_bytes()
-    };
-    vec![
-        get("GET, no query", ""),
-        get(
-            "GET, three parameters",
-            "q=red+running+shoes&sort=price_asc&page=2",
-        ),
-        get(
-            "GET, attack",
-            "q=1%27%20UNION%20ALL%20SELECT%20password%20FROM%20users--&sort=%3Cscript%3Ealert(1)%3C/script%3E",
-        ),
-        post(
-            "form, 20 fields, 1 KB",
-            form_type,
-            form.join("&").into_bytes(),
-        ),
-        post(
-            "JSON, 400 values, 9 KB",
-            "application/json",
-            format!("{{{}}}", json.join(", ")).into_bytes(),
-        ),
-        post("128 KiB of a", form_type, hostile("a")),
-        post(
-            "128 KiB of select from ",
-            form_type,
-            hostile("select from "),
-        ),
-        post("128 KiB of %2525", form_type, hostile("%2525")),
-        post("128 KiB of <a on", form_type, hostile("<a on")),
-        post("128 KiB of 1 or 1' ", form_type, hostile("1 or 1' ")),
-        post("128 KiB of {{ x ", form_type, hostile("{{ x ")),
-        post(
-            "128 KiB of ;cat concat(",
-            form_type,
-            hostile(";cat concat("),
-        ),
-        post("128 KiB of random letters", form_type, hostile(&noise())),
-    ]
+fn table(path: &str) -> Result<(), Box<dyn Error>> {
+    const SIZES: [usize; 4] = [1 << 10, 10 << 10, 100 << 10, 1 << 20];
+    println!(
+        "| paranoia | request | 1 KiB | 10 KiB | 100 KiB | 1 MiB |\n|---|---|---|---|---|---|"
+    );
+    for paranoia in 1..=4 {
+        let rules = support::load(path, paranoia)?;
+        let tuning = tuning(&rules)?;
+        for kind in Kind::ALL {
+            let mut row = format!("| {paranoia} | {}", kind.name());
+            for bytes in SIZES {
+                let rounds = (2 << 20) / (bytes + 10_000);
+                let (micros, verdict) =
+                    measure(&rules, &tuning, kind, bytes, Variety::Fresh, rounds.max(5));
+                let note = verdict.refusal.map_or("", |_| " (refused)");
+                row.push_str(&format!(" | {micros:.0}{note}"));
+            }
+            println!("{row} |");
+        }
+    }
+    Ok(())
 }
 
-/// Text that a lazy automaton has never seen before.
-fn noise() -> String {
-    let mut state = 0x2545_F491_4F6C_DD1D_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(
-            b" '\"<>(){}$selctunioafrmwh=/.-#:;*0159xX"
-                .get((state % 38) as usize)
-                .copied()
-                .unwrap_or(b'a'),
-        )
-    };
-    (0..16 << 10).map(|_| next()).collect()
+fn growth(path: &str) -> Result<(), Box<dyn Error>> {
+    let texts = support::crs(path, &support::level(1))?;
+    println!("| files | rules | GET, µs | form, µs | JSON, µs |\n|---|---|---|---|---|");
+    for files in (4..=texts.len()).step_by(4) {
+        let rules = support::seclang(texts.get(..files).unwrap_or_default())?;
+        let tuning = tuning(&rules)?;
+        let mut row = format!("| {files} | {}", rules.len());
+        for (_, kind, bytes) in TYPICAL {
+            let (micros, _) = measure(&rules, &tuning, kind, bytes, Variety::Fresh, 200);
+            row.push_str(&format!(" | {micros:.1}"));
+        }
+        println!("{row} |");
+    }
+    Ok(())
 }
 
-fn report(rules: &Ruleset, tuning: &Tuning, sample: &Sample) {
-    let target = format!("/shop/items?{}", sample.query);
-    let request = Request {
-        method: b"GET",
-        target: target.as_bytes(),
-        path: b"/shop/items",
-        query: sample.query.as_bytes(),
-        protocol: b"HTTP/1.1",
-        headers: &BROWSER.to_vec(),
-        client: [192, 0, 2, 1].into(),
+fn one(path: &str, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [kind, bytes, paranoia, variety, rounds] = arguments else {
+        return Err("one KIND BYTES PARANOIA VARIETY ROUNDS".into());
     };
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|known| known.name().eq_ignore_ascii_case(kind))
+        .ok_or("which kind?")?;
+    let variety = match variety.as_str() {
+        "repeated" => Variety::Repeated,
+        "usual" => Variety::Usual,
+        _ => Variety::Fresh,
+    };
+    let rules = support::load(path, paranoia.parse()?)?;
+    let tuning = tuning(&rules)?;
+    let (micros, verdict) = measure(
+        &rules,
+        &tuning,
+        kind,
+        bytes.parse()?,
+        variety,
+        rounds.parse()?,
+    );
+    println!("{micros:.1} µs {:?}", verdict.refusal);
+    for found in verdict.matches {
+        println!("{} [{}] {:?}", found.id, found.target, found.value);
+    }
+    Ok(())
+}
+
+/// Nothing is refused early: every phase is paid for.
+fn tuning(rules: &Ruleset) -> Result<Tuning, Box<dyn Error>> {
+    let options = Options {
+        threshold: u32::MAX,
+        ..Options::default()
+    };
+    rules
+        .tune(&options)
+        .map_err(|faults| format!("{faults:?}").into())
+}
+
+/// The median in microseconds, and the last verdict.
+fn measure(
+    rules: &Ruleset,
+    tuning: &Tuning,
+    kind: Kind,
+    bytes: usize,
+    variety: Variety,
+    rounds: usize,
+) -> (f64, Verdict) {
     let mut scratch = Scratch::default();
     let mut last = None;
-    let rounds = if sample.body.len() > 50_000 { 20 } else { 3000 };
     let mut times: Vec<u128> = (0..rounds)
-        .map(|_| {
-            let began = Instant::now();
-            let mut transaction = rules.transaction(tuning, std::mem::take(&mut scratch));
-            black_box(transaction.evaluate_headers(&request));
-            black_box(transaction.evaluate_body(sample.content_type.as_bytes(), &sample.body));
-            let (verdict, back) = transaction.finish();
-            let took = began.elapsed().as_nanos();
-            scratch = back;
+        .map(|number| {
+            let sample = sample(kind, bytes, variety, number * 7 + 1);
+            let (took, verdict) = judge(rules, tuning, &sample, &mut scratch);
             last = Some(verdict);
             took
         })
         .collect();
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or(0) as f64 / 1000.0;
-    let verdict = last.unwrap_or_default();
-    let outcome = verdict.refusal.map_or_else(
-        || format!("score {}", verdict.score),
-        |refusal| refusal.to_string(),
-    );
-    println!("{:32} {median:10.1} µs   {outcome}", sample.name);
+    (median, last.unwrap_or_default())
+}
+
+#[inline(never)]
+fn judge(
+    rules: &Ruleset,
+    tuning: &Tuning,
+    sample: &Sample,
+    scratch: &mut Scratch,
+) -> (u128, Verdict) {
+    let request = Request {
+        method: sample.method.as_bytes(),
+        target: sample.target.as_bytes(),
+        path: b"/shop/items",
+        query: sample.query.as_bytes(),
+        protocol: b"HTTP/1.1",
+        headers: &sample.headers,
+        client: [192, 0, 2, 1].into(),
+    };
+    let began = Instant::now();
+    let mut transaction = rules.transaction(tuning, std::mem::take(scratch));
+    black_box(transaction.evaluate_headers(&request));
+    black_box(transaction.evaluate_body(sample.content_type.as_bytes(), &sample.body));
+    if !sample.answer.is_empty() {
+        transaction.evaluate_response(200, &[("content-type", "text/html")]);
+        black_box(transaction.evaluate_response_body(&sample.answer));
+    }
+    let (verdict, back) = transaction.finish();
+    let took = began.elapsed().as_nanos();
+    *scratch = back;
+    (took, verdict)
+}
+
+/// KiB of memory that the process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
 }

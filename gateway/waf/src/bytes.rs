@@ -49,6 +49,19 @@ impl ByteSet {
         (a & e) | (b & f) | (c & g) | (d & h) != 0
     }
 
+    pub(crate) const fn and(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a & e, b & f, c & g, d & h])
+    }
+
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        !self.intersects(other.complement())
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        !self.intersects(Self::ALL)
+    }
+
     /// The same set with every upper-case ASCII letter replaced by its lower-case one.
     pub(crate) const fn lowercase(self) -> Self {
         const UPPER: u64 = 0x07FF_FFFE;
@@ -57,8 +70,20 @@ impl ByteSet {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |&byte| self.contains(byte))
+        let words = self.0.into_iter().zip([0_u8, 64, 128, 192]);
+        words.flat_map(|(word, base)| bits(word).map(move |bit| base + bit))
     }
+}
+
+/// The places of the ones, lowest first.
+pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let bit = u8::try_from(word.trailing_zeros())
+            .ok()
+            .filter(|&bit| bit < 64)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Rules → what a transaction runs: plans per phase and variable, one automaton of literals, and the list of what
 //! any rule reads at all.
 
+pub(crate) mod alphabet;
 pub(crate) mod fold;
+mod index;
 pub(crate) mod literals;
 pub(crate) mod plan;
 mod reads;
@@ -15,12 +17,12 @@ use std::{
 
 use fold::Folded;
 use literals::{Collector, Literals};
-use plan::{Builder, Plan, Probe};
+use plan::{Builder, Plan, Probe, Requirements};
 use requirement::Requirement;
 
 use crate::{
     operator::pattern::NamePattern,
-    rule::{Link, Phase, Rule},
+    rule::{Link, Phase, Rule, Test},
     text::Names,
     variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
 };
@@ -38,6 +40,8 @@ pub(crate) struct Program {
     pub(crate) phases: [Vec<Reading>; 5],
     /// By phase: rules whose values cannot be scanned ahead, in order.
     pub(crate) direct: [Vec<u32>; 5],
+    /// By phase: all rules, in order.
+    pub(crate) all: [Vec<u32>; 5],
     pub(crate) names: Names,
     pub(crate) folded: Folded,
     /// What any rule reads; the rest is not even collected.
@@ -96,13 +100,20 @@ impl Program {
                 list.push(number);
             }
         }
+        let mut all: [Vec<u32>; 5] = Default::default();
+        for (rule, number) in rules.iter().zip(0_u32..) {
+            let list = rule.phase.and_then(|phase| all.get_mut(phase as usize));
+            if let Some(list) = list {
+                list.push(number);
+            }
+        }
         let phases = wishes.map(|wishes| planner.readings(&wishes));
         let reads = reads::of(&rules);
         let count = planner.literals.count();
         let plans = planner
             .plans
             .into_iter()
-            .map(|plan| plan.build(count))
+            .map(|plan| plan.build(count, &planner.probes))
             .collect();
         let literals = planner.literals.build()?;
         Ok(Self {
@@ -113,6 +124,7 @@ impl Program {
             literals,
             phases,
             direct,
+            all,
             names,
             folded,
             reads,
@@ -123,6 +135,12 @@ impl Program {
     pub(crate) fn memory(&self) -> usize {
         self.literals.memory()
     }
+}
+
+/// What all of two tests need.
+fn both(one: Requirements, two: Requirements) -> Requirements {
+    let mut two = two.into_iter();
+    one.map(|one| Some(one?.and(two.next()??)))
 }
 
 /// A variable, the members asked for, and by which probe.
@@ -174,31 +192,32 @@ struct Planner {
 
 impl Planner {
     fn probes(&mut self, rule: u32, link: &Link) -> Vec<u32> {
-        let requirement = |test: &crate::rule::Test| {
-            if test.negated {
-                Requirement::none()
-            } else {
-                test.operator.requirement()
-            }
+        let alphabets = alphabet::all();
+        let requirement = |test: &Test| -> Requirements {
+            alphabets.map(|alphabet| match test.negated {
+                true => Some(Requirement::none()),
+                false => test.operator.requirement(alphabet),
+            })
         };
+        let each: Vec<Requirements> = link.tests.iter().map(requirement).collect();
         let first = self.probes.len();
         let from = if link.multi { 0 } else { link.pipeline.len() };
         for length in from..=link.pipeline.len() {
             let pipeline = link.pipeline.get(..length).unwrap_or_default();
-            let probe = |test, requirement| Probe {
+            let probe = |test, requirements| Probe {
                 rule,
                 test,
                 pipeline: pipeline.to_vec(),
-                requirement,
+                requirements,
             };
             if link.all {
-                let all = link.tests.iter().map(requirement).reduce(Requirement::and);
-                self.probes
-                    .push(probe(None, all.unwrap_or_else(Requirement::none)));
+                let all = each.iter().cloned().reduce(both);
+                let all = all.unwrap_or_else(|| alphabets.map(|_| Some(Requirement::none())));
+                self.probes.push(probe(None, all));
             } else {
-                let each = link.tests.iter().zip(0u16..);
+                let each = each.iter().cloned().zip(0_u16..);
                 self.probes
-                    .extend(each.map(|(test, at)| probe(Some(at), requirement(test))));
+                    .extend(each.map(|(requirements, at)| probe(Some(at), requirements)));
             }
         }
         (first..self.probes.len())

@@ -62,10 +62,17 @@ impl Operator {
         }
     }
 
-    /// What must hold of a value before this could match.
-    pub(crate) fn requirement(&self) -> Requirement {
+    /// What must hold of a value over `alphabet` before this could match; nothing when none can.
+    pub(crate) fn requirement(&self, alphabet: ByteSet) -> Option<Requirement> {
         match self {
-            Self::Pattern(pattern) => pattern.requirement(),
+            Self::Pattern(pattern) => pattern.requirement(alphabet),
+            Self::Never => None,
+            _ => self.plain_requirement().within(alphabet),
+        }
+    }
+
+    fn plain_requirement(&self) -> Requirement {
+        match self {
             Self::Phrases(phrases) => phrases.requirement(),
             Self::Compare(comparison) => comparison.requirement(),
             Self::LongerThan(length) => Requirement {
@@ -81,7 +88,7 @@ impl Operator {
                 high.insert_range(0x80, 0xFF);
                 Requirement::only(high)
             }
-            Self::IpIn(_) | Self::Always | Self::Never => Requirement::none(),
+            Self::Pattern(_) | Self::IpIn(_) | Self::Always | Self::Never => Requirement::none(),
         }
     }
 

@@ -5,4 +5,5 @@ pub(crate) mod collect;
 mod memo;
 pub(crate) mod scan;
 pub(crate) mod state;
+mod trie;
 pub(crate) mod walk;

@@ -249,7 +249,7 @@ impl<'r> Transaction<'r> {
     /// Acts on what the scan found and on what cannot be scanned, in the order of the rules.
     fn conclude(&mut self, phase: Phase) {
         let mut found = std::mem::take(&mut self.scratch.found);
-        found.sort_unstable_by_key(|found| (found.rule, found.value));
+        found.sort_unstable_by_key(|found| (found.rule, found.value, found.from));
         let Scratch {
             values,
             state,
@@ -286,6 +286,10 @@ struct Finder<'a> {
 
 impl Audience for Finder<'_> {
     fn wants(&self, rule: u32) -> bool {
+        let has_phase = |rule: &crate::rule::Rule| rule.phase.is_some();
+        if self.tuning.plain && self.program.rules.get(rule as usize).is_some_and(has_phase) {
+            return false;
+        }
         !self.fired.get(rule as usize).is_none_or(|fired| *fired) && !self.tuning.is_disabled(rule)
     }
 

@@ -86,6 +86,7 @@ pub struct Tuning {
     pub(crate) threshold: u32,
     pub(crate) refuse_unjudged: bool,
     pub(crate) limits: Limits,
+    pub(crate) plain: bool,
     disabled: Vec<bool>,
     exclusions: Vec<Excluded>,
 }
@@ -105,9 +106,18 @@ impl Tuning {
             threshold: options.threshold.max(1),
             refuse_unjudged: options.refuse_unjudged,
             limits: options.limits.clone(),
+            plain: false,
             disabled,
             exclusions,
         })
+    }
+
+    /// The same, but every rule is asked by itself, without anything that was compiled: slow, and right if anything is.
+    /// For holding the engine against itself. Only rules with a phase: ours, which have none, are asked as always.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
     }
 
     pub(crate) fn is_disabled(&self, rule: u32) -> bool {

@@ -3,11 +3,20 @@
 
 use std::collections::HashMap;
 
-use super::{literals::Collector, requirement::Requirement, triggers::triggers};
+use super::{
+    alphabet,
+    index::{self, Index},
+    literals::Collector,
+    requirement::Requirement,
+    triggers::triggers,
+};
 use crate::{bytes::ByteSet, transform::Transform};
 
 /// A set of nodes is one machine word; a value whose rules need more gets a second plan.
 pub(crate) const MAX_NODES: usize = 64;
+
+/// By alphabet: what a value over it must hold; `None` when it cannot match.
+pub(crate) type Requirements = [Option<Requirement>; alphabet::COUNT];
 
 /// One test of one rule, wherever it is asked.
 #[derive(Clone, Debug)]
@@ -16,7 +25,7 @@ pub(crate) struct Probe {
     /// Which test; `None` when all tests of the link must hold together.
     pub(crate) test: Option<u16>,
     pub(crate) pipeline: Vec<Transform>,
-    pub(crate) requirement: Requirement,
+    pub(crate) requirements: Requirements,
 }
 
 /// One transformation at its place in the trie. Node 0 is the value itself; step `n` makes node `n + 1`.
@@ -28,6 +37,8 @@ pub(crate) struct Step {
     pub(crate) triggers: ByteSet,
     /// Only the case of letters changes: the scan, blind to case, need not be repeated.
     pub(crate) case_only: bool,
+    /// From a shorter input nothing long enough for any rule comes out, here or further on.
+    pub(crate) least: usize,
 }
 
 /// A probe at a node.
@@ -35,31 +46,28 @@ pub(crate) struct Step {
 pub(crate) struct Entry {
     pub(crate) probe: u32,
     pub(crate) node: u8,
-    pub(crate) min_len: usize,
-    pub(crate) sets: Box<[ByteSet]>,
+    /// The rule looks at several nodes: contents that are the same are asked once.
+    pub(crate) multi: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) entries: Vec<Entry>,
-    /// Entries that require no literal: decided by length and bytes alone.
-    pub(crate) without_literal: Vec<u32>,
     /// Nodes at which some entry sits.
     pub(crate) occupied: u64,
-    /// `entries_of[starts[n]..starts[n + 1]]` wait for literal `n`.
-    starts: Vec<u32>,
-    entries_of: Vec<u32>,
-}
-
-impl Plan {
-    pub(crate) fn of_literal(&self, literal: u32) -> &[u32] {
-        let at = literal as usize;
-        let bounds = self.starts.get(at).zip(self.starts.get(at + 1));
-        bounds
-            .and_then(|(&from, &to)| self.entries_of.get(from as usize..to as usize))
-            .unwrap_or_default()
-    }
+    /// All nodes.
+    pub(crate) nodes: u64,
+    /// By node: those that are made from it.
+    pub(crate) children: Vec<u64>,
+    /// Bytes that some step acts on, but for the steps that act on all.
+    pub(crate) acted_on: ByteSet,
+    /// By byte: nodes whose step acts on it. Empty when no step does.
+    pub(crate) by_byte: Vec<u64>,
+    /// Nodes whose step acts on every byte.
+    pub(crate) always: u64,
+    /// By alphabet.
+    pub(crate) indexes: Vec<Index>,
 }
 
 /// Builds one plan; literals get their numbers on the way.
@@ -68,9 +76,10 @@ pub(crate) struct Builder {
     steps: Vec<Step>,
     nodes: HashMap<(u8, Transform), u8>,
     entries: Vec<Entry>,
-    without_literal: Vec<u32>,
-    waiting: Vec<(u32, u32)>,
+    /// By entry: the shortest match.
+    lengths: Vec<usize>,
     occupied: u64,
+    indexes: [index::Builder; alphabet::COUNT],
 }
 
 impl Builder {
@@ -79,20 +88,19 @@ impl Builder {
         let Some(node) = self.node(&probe.pipeline) else {
             return false;
         };
-        let entry = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let requirement = &probe.requirement;
         self.entries.push(Entry {
             probe: number,
             node,
-            min_len: requirement.min_len,
-            sets: requirement.sets.clone().into_boxed_slice(),
+            multi: false,
         });
+        let [.., whole] = &probe.requirements;
+        let length = whole
+            .as_ref()
+            .map_or(usize::MAX, |requirement| requirement.min_len);
+        self.lengths.push(length);
         self.occupied |= 1 << node;
-        if requirement.literals.is_empty() {
-            self.without_literal.push(entry);
-        }
-        for literal in &requirement.literals {
-            self.waiting.push((literals.number(literal), entry));
+        for (index, requirement) in self.indexes.iter_mut().zip(&probe.requirements) {
+            index.add(requirement.as_ref(), literals);
         }
         true
     }
@@ -117,34 +125,84 @@ impl Builder {
             parent,
             triggers: triggers(transform),
             case_only: transform == Transform::Lowercase,
+            least: usize::MAX,
         });
         self.nodes.insert((parent, transform), number);
         Some(number)
     }
 
     /// `literals` is the number of literals in the whole ruleset.
-    pub(crate) fn build(mut self, literals: usize) -> Plan {
-        self.waiting.sort_unstable();
-        self.waiting.dedup();
-        let mut starts = Vec::with_capacity(literals + 1);
-        let mut at = 0;
-        for literal in 0..=literals {
-            while self
-                .waiting
-                .get(at)
-                .is_some_and(|(number, _)| (*number as usize) < literal)
-            {
-                at += 1;
-            }
-            starts.push(u32::try_from(at).unwrap_or(u32::MAX));
-        }
-        Plan {
-            steps: self.steps,
-            entries: self.entries,
-            without_literal: self.without_literal,
+    pub(crate) fn build(mut self, literals: usize, probes: &[Probe]) -> Plan {
+        self.set_least();
+        self.mark_multi(probes);
+        let mut plan = Plan {
+            nodes: u64::MAX >> (MAX_NODES - 1 - self.steps.len()),
+            children: vec![0; self.steps.len() + 1],
             occupied: self.occupied,
-            starts,
-            entries_of: self.waiting.into_iter().map(|(_, entry)| entry).collect(),
+            indexes: self.indexes.map(|index| index.build(literals)).into(),
+            entries: self.entries,
+            ..Plan::default()
+        };
+        for (at, step) in self.steps.iter().enumerate() {
+            let bit = 2 << at;
+            if let Some(children) = plan.children.get_mut(usize::from(step.parent)) {
+                *children |= bit;
+            }
+            if step.triggers == ByteSet::ALL {
+                plan.always |= bit;
+                continue;
+            }
+            plan.acted_on = plan.acted_on.union(step.triggers);
+            plan.by_byte.resize(256, 0);
+            for byte in step.triggers.iter() {
+                if let Some(nodes) = plan.by_byte.get_mut(usize::from(byte)) {
+                    *nodes |= bit;
+                }
+            }
+        }
+        plan.steps = self.steps;
+        plan
+    }
+
+    /// From the leaves to the root: a step's input must be long enough for its own entries or for a later step.
+    fn set_least(&mut self) {
+        let mut needs = vec![usize::MAX; self.steps.len() + 1];
+        for (entry, &length) in self.entries.iter().zip(&self.lengths) {
+            if let Some(need) = needs.get_mut(usize::from(entry.node)) {
+                *need = length.min(*need);
+            }
+        }
+        for (at, step) in self.steps.iter_mut().enumerate().rev() {
+            let need = needs.get(at + 1).copied().unwrap_or_default();
+            step.least = shortest_input(step.transform, need);
+            if let Some(above) = needs.get_mut(usize::from(step.parent)) {
+                *above = step.least.min(*above);
+            }
         }
     }
+
+    fn mark_multi(&mut self, probes: &[Probe]) {
+        let key = |entry: &Entry| {
+            let probe = probes.get(entry.probe as usize);
+            probe.map(|probe| (probe.rule, probe.test))
+        };
+        let mut seen = HashMap::new();
+        for entry in &self.entries {
+            *seen.entry(key(entry)).or_insert(0) += 1;
+        }
+        for entry in &mut self.entries {
+            entry.multi = seen.get(&key(entry)).is_some_and(|&count| count > 1);
+        }
+    }
+}
+
+/// The shortest input that `transform` could make `need` bytes of.
+fn shortest_input(transform: Transform, need: usize) -> usize {
+    if need == usize::MAX {
+        return need;
+    }
+    // No transformation is bounded by less than its input but those that write a number or a digest.
+    (0..=need)
+        .find(|&length| transform.bound(length) >= need)
+        .unwrap_or(usize::MAX)
 }

@@ -4,6 +4,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use super::alphabet::restrict;
 use crate::bytes::ByteSet;
 
 /// More strings than this are no longer tracked exactly through a concatenation.
@@ -58,6 +59,33 @@ impl Requirement {
         let mut info = Info::of(hir);
         info.flush();
         info.into_requirement(hir.properties().minimum_len().unwrap_or(0))
+    }
+
+    /// The same of a value over `alphabet`; nothing when there is no such match.
+    pub(crate) fn within(mut self, alphabet: ByteSet) -> Option<Self> {
+        let required = !self.literals.is_empty();
+        self.literals
+            .retain(|literal| ByteSet::of(literal).is_within(alphabet));
+        for set in &mut self.sets {
+            *set = set.and(alphabet);
+        }
+        let lost = required && self.literals.is_empty() || self.sets.contains(&ByteSet::EMPTY);
+        (!lost).then_some(self)
+    }
+
+    /// As [`Self::of_hir`], of a value over `alphabet`.
+    pub(crate) fn of_hir_within(hir: &Hir, alphabet: ByteSet) -> Option<Self> {
+        restrict(hir, alphabet).map(|hir| Self::of_hir(&hir))
+    }
+
+    /// A byte of each literal, beside the sets: what can be asked before the literals are looked for.
+    pub(crate) fn all_sets(&self) -> Vec<ByteSet> {
+        let mut sets = self.sets.clone();
+        if !self.literals.is_empty() {
+            sets.push(rare_bytes(&self.literals));
+        }
+        sets.sort_by_key(|set| commonness(*set));
+        sets
     }
 
     /// Both hold: for tests that must all match.

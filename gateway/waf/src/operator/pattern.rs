@@ -4,7 +4,7 @@
 use regex_automata::{meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::Hir;
 
-use crate::compile::requirement::Requirement;
+use crate::{bytes::ByteSet, compile::requirement::Requirement};
 
 /// A compiled pattern larger than this is refused when it is loaded.
 const MAX_NFA_BYTES: usize = 8 << 20;
@@ -61,8 +61,8 @@ impl Pattern {
         }
     }
 
-    pub(super) fn requirement(&self) -> Requirement {
-        Requirement::of_hir(&self.hir)
+    pub(super) fn requirement(&self, alphabet: ByteSet) -> Option<Requirement> {
+        Requirement::of_hir_within(&self.hir, alphabet)
     }
 
     pub(super) const fn weight(&self) -> u64 {

@@ -1,18 +1,18 @@
 //! One value against one plan: transform what must be transformed, read each distinct content once, ask only the
 //! tests whose requirements hold. Reports every match; what a match means is the walk's business.
 
+use super::{
+    memo::Memo,
+    trie::{Class, Trie},
+};
 use crate::{
-    bytes::ByteSet,
+    bytes::{ByteSet, bits},
     compile::{
-        Program,
-        plan::{Entry, Plan, Probe},
+        Program, alphabet,
+        plan::{Plan, Probe},
     },
     limits::Budget,
-    run::memo::Memo,
 };
-
-/// Buffers larger than this are given back after the request that needed them.
-const KEPT_BYTES: usize = 64 << 10;
 
 /// A match: which probe, and the content it matched.
 pub(crate) struct Hit<'a> {
@@ -42,33 +42,18 @@ pub(crate) trait Audience {
     fn take(&mut self, hit: Hit<'_>);
 }
 
-/// The state of one node of the trie for the value at hand.
-#[derive(Clone, Copy, Default)]
-struct Node {
-    /// 0 is the value itself, `n + 1` is buffer `n`.
-    content: usize,
-    /// Nodes of one class hold the same bytes but for case.
-    class: usize,
-    bytes: ByteSet,
-}
-
-/// One distinct content.
-#[derive(Clone, Copy, Default)]
-struct Class {
-    content: usize,
-    nodes: u64,
-    /// Lower-case, as requirements are.
-    bytes: ByteSet,
-}
-
 /// Scratch for scanning; reused for every value.
 #[derive(Default)]
 pub(crate) struct Scanner {
-    buffers: Vec<Vec<u8>>,
-    nodes: Vec<Node>,
-    classes: Vec<Class>,
+    trie: Trie,
     literals: Marks,
-    entries: Marks,
+    /// Entries that the content at hand could match, as bits.
+    possible: Vec<u64>,
+    /// Those to be asked.
+    entries: Vec<u32>,
+    /// What rules that look at several nodes were asked already: rule, test, content.
+    asked: Vec<(u32, Option<u16>, usize)>,
+    alphabets: Option<[ByteSet; alphabet::COUNT]>,
     memo: Memo,
 }
 
@@ -123,35 +108,20 @@ impl Scanner {
         let Some(plan) = program.plans.get(number as usize) else {
             return;
         };
+        budget.charge(value.len());
         if self.memo.knows(program.serial, number, value) {
             return;
         }
         let mut clean = true;
-        self.transform(plan, value, budget);
-        for class in 0..self.classes.len() {
-            let Some(&class) = self.classes.get(class) else {
+        self.trie.grow(plan, value, ByteSet::of(value), budget);
+        self.asked.clear();
+        for class in 0..self.trie.classes.len() {
+            let Some(&class) = self.trie.classes.get(class) else {
                 break;
             };
-            if class.nodes & plan.occupied == 0 || budget.is_spent() {
-                continue;
-            }
-            self.candidates(program, plan, value, class, budget);
-            for &entry in &self.entries.list {
-                let Some(entry) = plan.entries.get(entry as usize) else {
-                    continue;
-                };
-                let Some(probe) = program.probes.get(entry.probe as usize) else {
-                    continue;
-                };
-                if !audience.wants(probe.rule) {
-                    clean = false;
-                    continue;
-                }
-                let content = self.content_of(entry, value);
-                if holds(program, probe, content, budget) {
-                    clean = false;
-                    audience.take(Hit { probe, content });
-                }
+            if class.nodes & plan.occupied != 0 && !budget.is_spent() {
+                self.candidates(program, plan, value, class, budget);
+                clean &= self.ask(program, plan, value, budget, audience);
             }
         }
         if clean && !budget.is_spent() {
@@ -161,71 +131,45 @@ impl Scanner {
 
     /// Gives back what an unusually large request made grow.
     pub(crate) fn shrink(&mut self) {
-        for buffer in &mut self.buffers {
-            if buffer.capacity() > KEPT_BYTES {
-                *buffer = Vec::new();
-            }
-        }
+        self.trie.shrink();
     }
 
-    fn content_of<'a>(&'a self, entry: &Entry, value: &'a [u8]) -> &'a [u8] {
-        let content = self
-            .nodes
-            .get(usize::from(entry.node))
-            .map_or(0, |node| node.content);
-        content_at(content, value, &self.buffers)
-    }
-
-    /// Walks the trie, and groups the nodes by what they came to hold.
-    fn transform(&mut self, plan: &Plan, value: &[u8], budget: &mut Budget) {
-        self.nodes.clear();
-        self.classes.clear();
-        let bytes = ByteSet::of(value);
-        self.nodes.push(Node {
-            content: 0,
-            class: 0,
-            bytes,
-        });
-        self.classes.push(Class {
-            content: 0,
-            nodes: 1,
-            bytes: bytes.lowercase(),
-        });
-        if self.buffers.len() < plan.steps.len() {
-            self.buffers.resize_with(plan.steps.len(), Vec::new);
-        }
-        for (at, step) in plan.steps.iter().enumerate() {
-            let Some(&parent) = self.nodes.get(usize::from(step.parent)) else {
-                break;
+    /// Puts the candidates to their tests; true when nothing was found, nor left out.
+    fn ask(
+        &mut self,
+        program: &Program,
+        plan: &Plan,
+        value: &[u8],
+        budget: &mut Budget,
+        audience: &mut impl Audience,
+    ) -> bool {
+        let mut clean = true;
+        for &entry in &self.entries {
+            let Some(entry) = plan.entries.get(entry as usize) else {
+                continue;
             };
-            let mut node = parent;
-            if step.triggers.intersects(parent.bytes) {
-                let (before, rest) = self.buffers.split_at_mut(at);
-                let Some(out) = rest.first_mut() else { break };
-                let input = content_at(parent.content, value, before);
-                budget.charge(input.len());
-                if step.transform.apply(input, out) {
-                    node = Node {
-                        content: at + 1,
-                        class: parent.class,
-                        bytes: ByteSet::of(out),
-                    };
-                    if !step.case_only {
-                        node.class = self.classes.len();
-                        let bytes = node.bytes.lowercase();
-                        self.classes.push(Class {
-                            content: node.content,
-                            nodes: 0,
-                            bytes,
-                        });
-                    }
+            let Some(probe) = program.probes.get(entry.probe as usize) else {
+                continue;
+            };
+            if !audience.wants(probe.rule) {
+                clean = false;
+                continue;
+            }
+            let content = self.trie.content_of(entry.node);
+            if entry.multi {
+                let key = (probe.rule, probe.test, content);
+                if self.asked.contains(&key) {
+                    continue;
                 }
+                self.asked.push(key);
             }
-            if let Some(class) = self.classes.get_mut(node.class) {
-                class.nodes |= 2 << at;
+            let content = self.trie.content(content, value);
+            if holds(program, probe, content, budget) {
+                clean = false;
+                audience.take(Hit { probe, content });
             }
-            self.nodes.push(node);
         }
+        clean
     }
 
     /// Leaves in `entries` those whose requirements this content meets.
@@ -237,42 +181,48 @@ impl Scanner {
         class: Class,
         budget: &mut Budget,
     ) {
-        let content = content_at(class.content, value, &self.buffers);
-        self.literals.fit(program.literals.count());
-        self.entries.fit(plan.entries.len());
         self.entries.clear();
-        let entries = &mut self.entries;
-        let mut consider = |number: u32| {
-            let possible = plan.entries.get(number as usize).is_some_and(|entry| {
-                class.nodes & (1 << entry.node) != 0
-                    && content.len() >= entry.min_len
-                    && entry.sets.iter().all(|set| set.intersects(class.bytes))
-            });
-            if possible {
-                entries.insert(number);
-            }
+        let alphabets = self.alphabets.get_or_insert_with(alphabet::all);
+        let content = self.trie.content(class.content, value);
+        let smallest = alphabets.iter().zip(&plan.indexes);
+        let Some((_, index)) = smallest
+            .into_iter()
+            .find(|(alphabet, _)| class.bytes.is_within(**alphabet))
+        else {
+            return;
         };
+        let here = |entry: usize| {
+            let entry = plan.entries.get(entry);
+            entry.is_some_and(|entry| class.nodes & (1 << entry.node) != 0)
+        };
+        let waiting = index.possible(class.bytes, content.len(), here, &mut self.possible);
+        let entries = &mut self.entries;
+        for (at, word) in (0..).zip(&self.possible) {
+            let all = bits(*word).map(|bit| at * 64 + u32::from(bit));
+            entries.extend(all.filter(|&entry| !index.waits(entry as usize)));
+        }
+        if !waiting {
+            return;
+        }
         budget.charge(content.len());
+        self.literals.fit(program.literals.count());
         let literals = &mut self.literals;
         program.literals.scan(content, |literal| {
             literals.insert(literal);
         });
         for &literal in &literals.list {
-            plan.of_literal(literal)
-                .iter()
-                .copied()
-                .for_each(&mut consider);
+            for &entry in index.of_literal(literal) {
+                let word = self.possible.get_mut(entry as usize / 64);
+                let bit = 1 << (entry % 64);
+                if let Some(word) = word.filter(|word| **word & bit != 0) {
+                    *word &= !bit;
+                    entries.push(entry);
+                }
+            }
         }
-        plan.without_literal.iter().copied().for_each(consider);
         literals.clear();
-    }
-}
-
-fn content_at<'a>(content: usize, value: &'a [u8], buffers: &'a [Vec<u8>]) -> &'a [u8] {
-    match content.checked_sub(1) {
-        None => value,
-        // A missing buffer cannot happen; were it so, an empty value would hide an attack, the raw one does not.
-        Some(at) => buffers.get(at).map_or(value, Vec::as_slice),
+        // What is found first does not depend on where in the content a literal stands.
+        entries.sort_unstable();
     }
 }
 

@@ -55,8 +55,12 @@ impl Walk<'_> {
         judge: &mut impl Judge,
     ) {
         let program = self.program;
-        let mut direct = program
-            .direct
+        let lists = if self.tuning.plain {
+            &program.all
+        } else {
+            &program.direct
+        };
+        let mut direct = lists
             .get(phase as usize)
             .map_or(&[] as &[u32], Vec::as_slice);
         let mut found = found;
