@@ -442,6 +442,49 @@ fn broken_multipart_is_refused() {
 }
 
 #[test]
+fn rules_see_the_headers_of_a_part_that_is_refused() {
+    for (headers, seen) in [
+        (
+            "\u{e}Content-Disposition: form-data; name=f",
+            "header  \\x0eContent-Disposition: form-data; name=f",
+        ),
+        (
+            "Content-Type: text/plain",
+            "header  Content-Type: text/plain",
+        ),
+    ] {
+        let (lines, done) = run(Kind::Multipart, part(headers).as_bytes());
+        assert!(done.is_err(), "{headers}");
+        assert_eq!(lines, [seen]);
+    }
+}
+
+#[test]
+fn single_byte_charsets_are_read_and_others_are_not() {
+    let flawed = |charset: &str| {
+        let headers = format!("{FIELD}\r\nContent-Type: text/plain; charset={charset}");
+        let (lines, done) = run(Kind::Multipart, part(&headers).as_bytes());
+        done.unwrap();
+        lines.iter().any(|line| line == "flaw part_charset")
+    };
+    for charset in ["iso-8859-15", "Windows-1252", "cp1250", "UTF-8", "koi8-r"] {
+        assert!(!flawed(charset), "{charset}");
+    }
+    for charset in [
+        "iso-8859-17",
+        "iso-8859-01",
+        "windows-125",
+        "utf-7",
+        "utf-16",
+        "ibm037",
+        "shift_jis",
+        "gbk",
+    ] {
+        assert!(flawed(charset), "{charset}");
+    }
+}
+
+#[test]
 fn a_sink_stops_the_parser() {
     let mut log = Log {
         stop_after: Some(2),

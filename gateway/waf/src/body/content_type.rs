@@ -140,16 +140,31 @@ fn value_of(text: &[u8]) -> Result<(&[u8], bool, &[u8]), Fault> {
     }
 }
 
+/// Charsets in which every ASCII byte is that character and nothing else: UTF-8 and the single-byte ones. Shift_JIS and
+/// GBK hide backslashes in second bytes, UTF-7 and EBCDIC hide everything.
 fn readable(charset: &[u8]) -> bool {
     const READ: [&[u8]; 6] = [
         b"utf-8",
         b"utf8",
         b"us-ascii",
         b"ascii",
-        b"iso-8859-1",
         b"latin1",
+        b"koi8-r",
     ];
+    let series = |prefix: &[u8], first: u8, last: u8| {
+        let (head, number) = charset.split_at_checked(prefix.len()).unwrap_or_default();
+        let number = std::str::from_utf8(number).ok();
+        let number = number.filter(|text| {
+            text.bytes().all(|byte| byte.is_ascii_digit())
+                && (text.len() == 1 || !text.starts_with('0'))
+        });
+        let number = number.and_then(|text| text.parse::<u8>().ok());
+        head.eq_ignore_ascii_case(prefix) && number.is_some_and(|own| (first..=last).contains(&own))
+    };
     READ.iter().any(|name| charset.eq_ignore_ascii_case(name))
+        || series(b"iso-8859-", 1, 16)
+        || series(b"windows-125", 0, 8)
+        || series(b"cp125", 0, 8)
 }
 
 fn kind_of(media: &[u8]) -> Option<Kind> {

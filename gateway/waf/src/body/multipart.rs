@@ -169,7 +169,17 @@ fn part<S: Sink>(
         header_line(line, start, &mut scratch.value, out)?;
     }
     let (data, delimiter) = body.until_delimiter(out)?.ok_or(Fault::Truncated)?;
-    let disposition = headers(&scratch.value, start, out)?;
+    let found = headers(&scratch.value, start, out);
+    // Rules see what a part says of itself even when it is refused for it.
+    let said = found.as_ref().ok().and_then(|found| found.name.as_deref());
+    for line in scratch
+        .value
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        out.part_header(said.unwrap_or_default(), line)?;
+    }
+    let disposition = found?;
     if let Some(flaw) = disposition.flaw {
         out.flaw(flaw)?;
     }
@@ -178,13 +188,6 @@ fn part<S: Sink>(
         .as_deref()
         .filter(|name| !name.is_empty())
         .ok_or(Fault::Disposition)?;
-    for line in scratch
-        .value
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        out.part_header(name, line)?;
-    }
     hand_out(&disposition, name, data, out)?;
     Ok(delimiter)
 }
