@@ -28,7 +28,7 @@ pub struct About<'r> {
     pub score: Option<u32>,
     /// A match refuses whatever the score.
     pub refuses: bool,
-    /// It looks at what other rules left, not at the request.
+    /// It looks only at what other rules left, not at the request.
     pub control: bool,
     /// The file it was written in.
     pub source: &'r str,
@@ -72,7 +72,7 @@ impl Ruleset {
             paranoia: rule.tags.iter().find_map(level),
             score: self.score(rule),
             refuses: rule.effect == Effect::Deny,
-            control: link.is_some_and(Link::is_control),
+            control: rule.links.iter().all(Link::is_control),
             source: &rule.origin.source,
             line: rule.origin.line,
             targets: targets.map(name).collect(),
@@ -157,10 +157,12 @@ mod tests {
         let rules = rules(
             "SecRule ARGS|!ARGS:free \"@rx x\" \"id:7,phase:2,t:none,t:lowercase,block,severity:CRITICAL,\
              tag:'paranoia-level/2',setvar:'tx.inbound_anomaly_score_pl2=+5'\"\n\
-             SecRule TX:score \"@ge 5\" \"id:8,phase:2,deny,severity:CRITICAL\"\n",
+             SecRule TX:score \"@ge 5\" \"id:8,phase:2,deny,severity:CRITICAL\"\n\
+             SecRule &TX:most \"@eq 1\" \"id:9,phase:2,block,severity:ERROR,chain\"\n\
+             SecRule ARGS \"@gt 1\" \"setvar:'tx.anomaly_score=+4'\"\n",
         );
         let all: Vec<_> = rules.about().collect();
-        let (own, sum) = (&all[0], &all[1]);
+        let (own, sum, chain) = (&all[0], &all[1], &all[2]);
         assert_eq!(
             (own.id, own.phase, own.paranoia, own.score),
             (7, 2, Some(2), Some(5))
@@ -171,6 +173,7 @@ mod tests {
         );
         assert_eq!(own.transformations, ["lowercase"]);
         assert_eq!((sum.score, sum.refuses, sum.control), (None, true, true));
+        assert_eq!((chain.score, chain.control), (Some(4), false));
     }
 
     #[test]

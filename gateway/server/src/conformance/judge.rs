@@ -55,8 +55,8 @@ pub(crate) struct Weight {
 /// only sum up are left out.
 pub(crate) fn weights<'r>(rules: impl Iterator<Item = About<'r>>) -> HashMap<u32, Weight> {
     let weight = |rule: About<'r>| {
-        let own = rule.refuses.then(|| Severity::Critical.score());
-        let score = rule.score.or(own).filter(|_| !rule.control)?;
+        let alone = rule.refuses && !rule.control;
+        let score = rule.score.or(alone.then(|| Severity::Critical.score()))?;
         let level = rule.paranoia.unwrap_or(1);
         let answer = matches!(rule.phase, 3 | 4);
         Some((

@@ -28,8 +28,8 @@ impl<'p> Known<'p> {
     /// What a rule adds to the score: outer `None` when the rule is not known.
     pub(super) fn score(&self, rule: u32) -> Option<Option<u32>> {
         let about = self.rules.get(&rule)?;
-        let refuses = about.refuses.then_some(u32::MAX >> 8);
-        Some(about.score.or(refuses).filter(|_| !about.control))
+        let alone = about.refuses && !about.control;
+        Some(about.score.or(alone.then_some(u32::MAX >> 8)))
     }
 
     pub(super) fn tags(&self) -> BTreeMap<u32, Vec<String>> {
