@@ -191,6 +191,8 @@ pub struct Hardening {
     pub max_body: u64,
     /// Bytes of bodies held back at the same time, over all requests.
     pub held_body_total: u64,
+    /// Bytes of answers held back at the same time, over all requests.
+    pub held_response_total: u64,
     /// Connections, in total.
     pub connections: usize,
     /// Connections per client (an IPv4 address or an IPv6 /64).
@@ -214,6 +216,7 @@ impl Default for Hardening {
             min_body_rate: 256,
             max_body: 10 << 20,
             held_body_total: 256 << 20,
+            held_response_total: 256 << 20,
             connections: 20_000,
             connections_per_client: 1_000,
             keepalive_requests: 1_000,

@@ -160,6 +160,12 @@ fn sizes(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
             &mut to.held_body_total,
             (64 << 10, 64 << 30),
         ),
+        (
+            "held_response_total",
+            spec.held_response_total,
+            &mut to.held_response_total,
+            (64 << 10, 64 << 30),
+        ),
     ];
     for (key, value, field, bounds) in table {
         *field = size(&limit(key), value, *field, bounds, faults);

@@ -138,6 +138,8 @@ pub(crate) struct Limits {
     pub(crate) max_body: Option<Size>,
     /// Bodies held back until they are checked, all together. Default: 256MiB, at most 64GiB.
     pub(crate) held_body_total: Option<Size>,
+    /// Answers held back until they are checked, all together. Default: 256MiB, at most 64GiB.
+    pub(crate) held_response_total: Option<Size>,
     /// Connections in total. Default: 20000, at most 1000000.
     pub(crate) connections: Option<u64>,
     /// Connections of one client, an IPv4 address or an IPv6 /64. Default: 1000, at most 1000000.
