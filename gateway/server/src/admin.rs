@@ -204,11 +204,16 @@ pub(crate) fn show_shared(
         let shared = Arc::clone(shared);
         move || read(&shared)
     };
-    let gauges: [(&str, &str, Read); 5] = [
+    let gauges: [(&str, &str, Read); 6] = [
         (
             "body_bytes_held",
             "Bytes of request bodies held back now.",
             Shared::held_bytes,
+        ),
+        (
+            "response_bytes_held",
+            "Bytes of answers held back now.",
+            Shared::held_answer_bytes,
         ),
         (
             "ready",

@@ -1,7 +1,6 @@
 //! One request on its way through Pingora's hooks, and its record at the end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pingora_proxy::Session;
@@ -9,11 +8,12 @@ use policy::decision::{Action, Decision, Reason, RouteId};
 
 use crate::downstream::connection::Connection;
 use crate::facts::{self, Facts};
-use crate::gated::Over;
+use crate::gated::Tie;
 use crate::leases::Leases;
 use crate::record::Record;
 use crate::snapshot::{Shared, Snapshot};
 use crate::upstream::Choice;
+use crate::withheld::Withheld;
 
 /// See the module.
 pub(crate) struct Ctx {
@@ -35,8 +35,14 @@ pub(crate) struct Ctx {
     pub sent: u64,
     /// Length of a body that is held: it has one, whatever the client declared.
     pub held: Option<usize>,
-    /// To be set when the request has been recorded.
-    pub over: Option<Over>,
+    /// To the session, when it is one of ours.
+    pub tie: Option<Arc<Tie>>,
+    /// The answer, when it waits for its verdict.
+    pub withheld: Option<Arc<Withheld>>,
+    /// The application's answer was replaced by one of ours, completely: the connection may go on.
+    pub replaced: bool,
+    /// The client had some of the answer when it was refused.
+    pub cut: bool,
 }
 
 impl Ctx {
@@ -59,13 +65,39 @@ impl Ctx {
             upstream_time: None,
             sent: 0,
             held: None,
-            over: None,
+            tie: None,
+            withheld: None,
+            replaced: false,
+            cut: false,
         }
+    }
+
+    /// What became of the answer is part of the decision from here on.
+    pub(crate) fn conclude(&mut self) {
+        let Some(decision) = &mut self.decision else {
+            return;
+        };
+        if let Some(withheld) = self.withheld.take() {
+            let result = withheld.conclude();
+            decision.facts = result.facts;
+            self.gateway += result.spent;
+            if let Some(check) = result.refused_by {
+                decision.check = Some(check);
+                self.action = Action::Deny;
+            }
+        }
+        if self.cut && self.facts.detail.is_empty() {
+            self.facts.detail = "response_cut";
+        }
+        self.snapshot.policy.abandon_response(&mut decision.facts);
     }
 
     /// Tells the observer how it ended. Called once, by `logging`.
     pub(crate) fn finish(&mut self, shared: &Shared, session: &Session) {
         if let Some(decision) = &mut self.decision {
+            if self.cut && self.facts.detail.is_empty() {
+                self.facts.detail = "response_cut";
+            }
             self.snapshot.policy.abandon_response(&mut decision.facts);
         }
         let header = session.req_header();
@@ -103,8 +135,8 @@ impl Ctx {
             upstream_time: self.upstream_time,
             upgraded: session.was_upgraded(),
         });
-        if let Some(over) = &self.over {
-            over.store(true, Ordering::Relaxed);
+        if let Some(tie) = &self.tie {
+            tie.end();
         }
     }
 }

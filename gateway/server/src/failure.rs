@@ -31,6 +31,7 @@ pub(crate) fn proxying(
     let downstream: &ServerSession = session.as_ref();
     let replayable = session.req_header().method.is_idempotent()
         && !downstream.retry_buffer_truncated()
+        && ctx.upstream_time.is_none()
         && downstream.response_written().is_none();
     if replayable && ctx.choice.as_ref().is_some_and(|choice| choice.may_retry()) {
         error.retry.decide_reuse(reused);
@@ -51,16 +52,25 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     let reason = reason(error, ctx);
     ctx.reason = reason;
     ctx.status = reason.status().as_u16();
+    // Nothing failed: the answer came, and must not go on as it is.
+    let verdict = ctx.upstream_time.is_some() && matches!(error.etype(), ErrorType::Custom(_));
     let begun = session
         .response_written()
         .is_some_and(|header| !header.status.is_informational() || header.status == 101);
     if begun || reason == Reason::ClientGone {
+        if verdict {
+            ctx.cut = true;
+            session.downstream_session.shutdown().await;
+        }
         return FailToProxy {
             error_code: 0,
             can_reuse_downstream: false,
         };
     }
-    session.set_keepalive(None);
+    let keep = verdict && session.is_body_done();
+    if !keep {
+        session.set_keepalive(None);
+    }
     let page = Page {
         status: reason.status(),
         reason,
@@ -72,7 +82,8 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
         Ok((header, body)) => gate::answer(session, ctx, header, body).await,
         Err(error) => Err(error),
     };
-    if sent.is_ok() && session.stream().is_some() {
+    ctx.replaced = keep && sent.is_ok();
+    if !keep && sent.is_ok() && session.stream().is_some() {
         // Lets a client that is still sending read the answer.
         session.downstream_session.shutdown().await;
     }

@@ -3,14 +3,16 @@
 
 use std::time::Instant;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, UPGRADE};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, UPGRADE,
+};
 use http::{HeaderValue, Version};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use policy::decision::{Outcome, Permit, Reason};
-use policy::{client, framing};
+use policy::{client, codec, framing};
 use smallvec::SmallVec;
 
 use crate::ctx::Ctx;
@@ -93,10 +95,25 @@ pub(crate) fn request(
         upstream.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
         upstream.insert_header(UPGRADE, HeaderValue::from_static("websocket"))?;
     }
+    if reads_answer(ctx)
+        && let Some(codings) = codec::acceptable(&upstream.headers)
+    {
+        upstream.insert_header(ACCEPT_ENCODING, codings)?;
+    }
     if let Some(length) = ctx.held {
         upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
     }
     Ok(())
+}
+
+/// Whether some check waits for the answer's body.
+fn reads_answer(ctx: &Ctx) -> bool {
+    let waits = |decision: &policy::decision::Decision| !decision.facts.suspended.is_empty();
+    ctx.decision.as_ref().is_some_and(waits)
+        && ctx
+            .route
+            .and_then(|route| ctx.snapshot.policy.response_need(route))
+            .is_some_and(|need| need.body.is_some())
 }
 
 /// The canonical path and the raw query; the host that was judged.

@@ -181,7 +181,7 @@ fn admit(
         }
     };
     let connection = Arc::clone(connection);
-    ctx.over = Some(Gated::install(
+    ctx.tie = Some(Gated::install(
         &mut session.downstream_session,
         body,
         connection,

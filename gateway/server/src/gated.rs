@@ -1,10 +1,10 @@
-//! A request whose body is under control, in the place of Pingora's own session: either held whole (replayed from
-//! memory as often as a retry asks, whatever its length and whether or not it was declared), or streamed under a
-//! deadline, a minimum rate and a maximum. Rejected: Pingora's retry buffer, which drops bodies over 64 KiB and then
-//! forwards nothing.
+//! An exchange under control, in the place of Pingora's own session. The request's body is either held whole (replayed
+//! from memory as often as a retry asks, whatever its length and whether or not it was declared), or streamed under a
+//! deadline, a minimum rate and a maximum. The answer may have to wait for its verdict. Rejected: Pingora's retry buffer,
+//! which drops bodies over 64 KiB and then forwards nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ use policy::settings::Hardening;
 
 use crate::downstream::connection::Connection;
 use crate::held::Hold;
+use crate::withheld::Withheld;
 
 /// A slow start is not held against a client.
 const GRACE: Duration = Duration::from_secs(10);
@@ -97,6 +98,8 @@ pub(crate) fn fault<T>(reason: Reason) -> Result<T> {
 
 #[derive(Debug)]
 pub(crate) enum Body {
+    /// There is none.
+    None,
     /// All of it is here.
     Held(
         Bytes,
@@ -111,12 +114,29 @@ pub(crate) struct Gated {
     inner: ServerSession,
     body: Body,
     connection: Arc<Connection>,
-    over: Over,
+    tie: Arc<Tie>,
 }
 
-/// Set once the request has been recorded. Pingora uses one call for the end of an answer and for the end of a session:
-/// only after the record it means the latter, and the stream may go back to its connection.
-pub(crate) type Over = Arc<AtomicBool>;
+/// What the request's hooks tell the session that they no longer see.
+#[derive(Default)]
+pub(crate) struct Tie {
+    /// Set once the request has been recorded. Pingora uses one call for the end of an answer and for the end of a
+    /// session: only after the record it means the latter, and the stream may go back to its connection.
+    over: AtomicBool,
+    /// The answer, when it waits for its verdict.
+    withheld: OnceLock<Arc<Withheld>>,
+}
+
+impl Tie {
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// False: an answer is withheld already.
+    pub(crate) fn withhold(&self, answer: Arc<Withheld>) -> bool {
+        self.withheld.set(answer).is_ok()
+    }
+}
 
 impl Gated {
     /// Puts itself in the place of `session`.
@@ -124,16 +144,26 @@ impl Gated {
         session: &mut ServerSession,
         body: Body,
         connection: Arc<Connection>,
-    ) -> Over {
-        let over = Over::default();
+    ) -> Arc<Tie> {
+        let tie = Arc::<Tie>::default();
         let inner = std::mem::replace(session, empty());
         *session = ServerSession::new_custom(Box::new(Self {
             inner,
             body,
             connection,
-            over: Arc::clone(&over),
+            tie: Arc::clone(&tie),
         }));
-        over
+        tie
+    }
+}
+
+/// Ends a session whose request has been recorded, although Pingora gives it up: the answer was ours and is complete, so
+/// the connection may carry the next request.
+pub(crate) async fn park(session: &mut ServerSession, connection: &Connection) {
+    let custom = session.is_custom();
+    let ended = std::mem::replace(session, empty()).finish().await;
+    if !custom {
+        *connection.parked.lock() = ended.ok().flatten();
     }
 }
 
@@ -163,7 +193,7 @@ impl CustomSession for Gated {
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         match &mut self.body {
-            Body::Held(..) => Ok(None),
+            Body::None | Body::Held(..) => Ok(None),
             Body::Streamed(pace, waiting) => {
                 if std::mem::take(waiting) {
                     invite(&mut self.inner).await?;
@@ -194,7 +224,14 @@ impl CustomSession for Gated {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        self.inner.response_duplex_vec(tasks).await
+        let Some(withheld) = self.tie.withheld.get() else {
+            return self.inner.response_duplex_vec(tasks).await;
+        };
+        let ready = withheld.take(tasks)?;
+        if ready.is_empty() {
+            return Ok(false);
+        }
+        self.inner.response_duplex_vec(ready).await
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -234,11 +271,11 @@ impl CustomSession for Gated {
     }
 
     fn is_body_done(&mut self) -> bool {
-        matches!(self.body, Body::Held(..)) || self.inner.is_body_done()
+        matches!(self.body, Body::None | Body::Held(..)) || self.inner.is_body_done()
     }
 
     async fn finish(&mut self) -> Result<()> {
-        if !self.over.load(Ordering::Relaxed) {
+        if !self.tie.over.load(Ordering::Relaxed) {
             return self.inner.finish_body().await;
         }
         let inner = std::mem::replace(&mut self.inner, empty());
@@ -249,6 +286,7 @@ impl CustomSession for Gated {
 
     fn is_body_empty(&mut self) -> bool {
         match &self.body {
+            Body::None => true,
             Body::Held(bytes, _) => bytes.is_empty(),
             Body::Streamed(..) => self.inner.is_body_empty(),
         }
@@ -302,6 +340,7 @@ impl CustomSession for Gated {
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
         match &self.body {
+            Body::None => None,
             Body::Held(bytes, _) => Some(bytes.clone()).filter(|bytes| !bytes.is_empty()),
             Body::Streamed(..) => self.inner.get_retry_buffer(),
         }

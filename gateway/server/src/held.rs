@@ -1,4 +1,5 @@
-//! Memory for bodies that are held back until the decision: a budget over all requests, given back when a body goes.
+//! Memory for bodies and answers that are held back until a decision: a budget over all requests each, given back when
+//! what is held goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! Everything that waits: listeners, upstreams, stores, events, commands. Decides nothing itself: `policy` does.
 //!
 //! Map of the traffic side: `serve` starts it · `downstream` connections up to a checked head · `proxy` Pingora's hooks ·
-//! `gate` from request to decision, with `facts` before and `io` during it · `gated`, `held` bodies · `forward` the
+//! `gate` from request to decision, with `facts` before and `io` during it · `gated`, `held` bodies, `withheld` answers · `forward` the
 //! upstream request, `upstream` where it goes · `answer`, `reply`, `early`, `failure` what clients get · [`record`] what
 //! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process.
 //!
@@ -39,3 +39,4 @@ pub mod serve;
 pub mod snapshot;
 mod sources;
 mod upstream;
+mod withheld;

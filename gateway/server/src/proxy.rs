@@ -17,7 +17,7 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Sess
 use crate::ctx::Ctx;
 use crate::downstream::connection::Connection;
 use crate::snapshot::Shared;
-use crate::{answer, failure, forward, gate};
+use crate::{answer, failure, forward, gate, gated};
 
 /// What connections are served with.
 pub(crate) type App = HttpProxy<Proxy>;
@@ -77,11 +77,11 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        answer::header(response, ctx)
+        answer::header(&self.shared, session, response, ctx)
     }
 
     fn response_body_filter(
@@ -125,7 +125,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
+        ctx.conclude();
         ctx.finish(&self.shared, session);
+        if let Some(connection) = ctx.connection.as_ref().filter(|_| ctx.replaced) {
+            gated::park(&mut session.downstream_session, connection).await;
+        }
     }
 
     /// Events say it already.

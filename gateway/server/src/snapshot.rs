@@ -56,6 +56,7 @@ pub struct Shared {
     ready: AtomicBool,
     memory: Memory,
     budget: Arc<Budget>,
+    answers: Arc<Budget>,
     places: Arc<Places>,
     epoch: Instant,
 }
@@ -85,6 +86,7 @@ impl Shared {
             ready: AtomicBool::new(false),
             memory,
             budget: Arc::default(),
+            answers: Arc::default(),
             places: Arc::default(),
             epoch: Instant::now(),
         }))
@@ -131,6 +133,12 @@ impl Shared {
         self.budget.used()
     }
 
+    /// Bytes of answers held back right now.
+    #[must_use]
+    pub fn held_answer_bytes(&self) -> u64 {
+        self.answers.used()
+    }
+
     /// Connections open right now.
     #[must_use]
     pub fn connections(&self) -> u64 {
@@ -165,6 +173,11 @@ impl Shared {
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Memory for answers that wait for their verdict.
+    pub(crate) fn answers(&self) -> &Arc<Budget> {
+        &self.answers
     }
 
     pub(crate) fn places(&self) -> &Arc<Places> {
