@@ -19,6 +19,7 @@ mod identity;
 mod operations;
 mod path;
 mod reload;
+mod responses;
 mod slow;
 mod smuggling;
 mod tls;

@@ -1,0 +1,617 @@
+//! Answers that are judged before the client gets them, and compressed request bodies. What the client saw and what the
+//! application saw is what counts.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+use flate2::Compression;
+use flate2::read::GzEncoder;
+
+use crate::support::origin::{answer, ok};
+use crate::support::ports::Port;
+use crate::support::raw::{get, post};
+use crate::support::tools::{Served, program, python, stdout};
+use crate::support::{Conn, Gateway, Origin, Plan, Step, exchange, until};
+
+const RULES: &str = r#"
+rules:
+  - {id: 7001, msg: an SQL error, tags: [leak], targets: [response_body], any: [{contains: "error in your SQL syntax"}]}
+  - {id: 7002, msg: a debug header, tags: [leak], targets: ["response_header:x-debug"], any: [{contains: "secret"}]}
+  - {id: 7003, msg: a teapot, action: deny, targets: [response_status], any: [{equals: "418"}]}
+  - {id: 7004, msg: select, targets: [args], any: [{contains: "union select"}]}
+"#;
+const LEAK: &str = "You have an error in your SQL syntax near 'x' at line 1";
+const TEXT: &str = "Content-Type: text/html; charset=utf-8\r\n";
+
+/// A check that reads answers, with more keys for it.
+fn plan(origin: &Origin, keys: &str) -> Plan {
+    let check = format!("{{check: waf, rules: [leaks.yaml]{keys}}}");
+    Plan::checked(origin.address, &check).file("leaks.yaml", RULES)
+}
+
+fn id(id: &str) -> String {
+    format!("X-Request-ID: {id}\r\n")
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = GzEncoder::new(plain, Compression::default());
+    encoder.read_to_end(&mut out).unwrap();
+    out
+}
+
+fn chunked(more: &str, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut out =
+        format!("HTTP/1.1 200 OK\r\n{TEXT}Transfer-Encoding: chunked\r\n{more}\r\n").into_bytes();
+    for piece in pieces {
+        write!(out, "{:x}\r\n", piece.len()).unwrap();
+        out.extend_from_slice(piece);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}
+
+/// Text that no rule minds.
+fn filler(length: usize) -> Vec<u8> {
+    b"all is well, nothing to see. "
+        .iter()
+        .copied()
+        .cycle()
+        .take(length)
+        .collect()
+}
+
+/// An application that answers each path as the name says.
+fn application() -> Origin {
+    Origin::scripted(|seen| {
+        let (path, _) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
+        let long = filler(100_000);
+        let send = match path {
+            "/leak" => answer(200, TEXT, LEAK.as_bytes()),
+            "/leak-chunked" => chunked("", &[b"<p>You have an error in yo", b"ur SQL syntax"]),
+            "/leak-gzip" => answer(
+                200,
+                &format!("{TEXT}Content-Encoding: gzip\r\n"),
+                &gzip(LEAK.as_bytes()),
+            ),
+            "/leak-image" => answer(200, "Content-Type: image/png\r\n", LEAK.as_bytes()),
+            "/leak-header" => answer(
+                200,
+                "Content-Type: image/png\r\nX-Debug: secret\r\n",
+                b"png",
+            ),
+            "/teapot" => answer(418, TEXT, b"short and stout"),
+            "/clean-gzip" => answer(
+                200,
+                &format!("{TEXT}Content-Encoding: gzip\r\nETag: \"z\"\r\n"),
+                &gzip(&long),
+            ),
+            "/unknown-coding" => answer(
+                200,
+                &format!("{TEXT}Content-Encoding: compress\r\n"),
+                b"\x1f\x9d\x90",
+            ),
+            "/not-gzip" => answer(200, &format!("{TEXT}Content-Encoding: gzip\r\n"), b"plain"),
+            "/clean-chunked" => chunked("X-App: 1\r\n", &[b"one ", b"two ", b"three"]),
+            "/long" => answer(200, TEXT, &long),
+            "/none" => b"HTTP/1.1 204 No Content\r\nX-App: 1\r\n\r\n".to_vec(),
+            "/same" => b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_vec(),
+            "/head" => format!("HTTP/1.1 200 OK\r\n{TEXT}Content-Length: 12345\r\n\r\n").into(),
+            "/early" => [
+                &b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"[..],
+                &answer(200, TEXT, b"after the hints"),
+            ]
+            .concat(),
+            "/until-close" => {
+                let head = format!("HTTP/1.0 200 OK\r\n{TEXT}\r\nuntil the end");
+                return vec![Step::text(head), Step::Close];
+            }
+            "/broken" => {
+                let head = format!("HTTP/1.1 200 OK\r\n{TEXT}Content-Length: 500\r\n\r\nhalf");
+                return vec![Step::text(head), Step::Close];
+            }
+            _ => ok("origin"),
+        };
+        vec![Step::ReadBody, Step::Send(send)]
+    })
+}
+
+#[test]
+fn a_leak_is_stopped_before_its_first_byte() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, "").top("policy_header: X-Policy"));
+    for path in [
+        "/leak",
+        "/leak-chunked",
+        "/leak-gzip",
+        "/leak-header",
+        "/teapot",
+    ] {
+        let seen = exchange(gateway.http, get(path, &id(&path[1..])));
+        assert_eq!(seen.status, 403, "{path}");
+        assert!(seen.complete && !seen.text().contains("SQL"), "{path}");
+        assert!(seen.text().contains("waf_response"), "{path}");
+        assert_eq!(seen.header("x-request-id"), Some(&path[1..]));
+        assert!(seen.header("x-policy").is_some() && seen.header("x-debug").is_none());
+        assert_eq!(
+            seen.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(seen.header("content-encoding"), None);
+    }
+    assert_eq!(origin.count(), 5);
+    let event = gateway.event("leak");
+    assert_eq!(
+        (&event["action"], &event["check"], &event["reason"]),
+        (&"deny".into(), &"c".into(), &"waf_response".into())
+    );
+    assert_eq!(
+        (&event["status"], &event["rules"][0]["id"]),
+        (&403.into(), &7001.into())
+    );
+    assert_eq!(event["detail"], serde_json::Value::Null);
+    let labels = [("reason", "waf_response"), ("check", "c")];
+    gateway.metric_reaches("palisade_requests_total", &labels, 5.0);
+    assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+}
+
+#[test]
+fn clean_answers_are_what_they_would_have_been() {
+    let origin = application();
+    let judged = Gateway::start(&plan(&origin, ", response: {hold: 4KiB, inspect: 64KiB}"));
+    let open = Gateway::start(&Plan::open(origin.address));
+    let same = |version: &str, method: &str, path: &str| {
+        let ask = |gateway: &Gateway| {
+            let mut conn = Conn::open(gateway.http);
+            conn.write(format!(
+                "{method} {path} HTTP/{version}\r\nHost: app.test\r\n{}Connection: close\r\n\r\n",
+                id("same")
+            ));
+            let text = String::from_utf8_lossy(&conn.rest()).into_owned();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let lines = head.lines().filter(|line| !line.starts_with("Date:"));
+            let head: Vec<String> = lines.map(str::to_owned).collect();
+            (head, dechunk(body))
+        };
+        assert_eq!(ask(&judged), ask(&open), "{method} {path} {version}");
+    };
+    for path in [
+        "/",
+        "/clean-gzip",
+        "/clean-chunked",
+        "/long",
+        "/none",
+        "/same",
+        "/early",
+        "/until-close",
+        "/leak-image",
+    ] {
+        same("1.1", "GET", path);
+        same("1.0", "GET", path);
+    }
+    same("1.1", "HEAD", "/head");
+    same("1.1", "HEAD", "/clean-gzip");
+}
+
+/// Chunks as one text: where one ends is nobody's business.
+fn dechunk(body: &str) -> String {
+    let mut out = String::new();
+    let mut rest = body;
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let Ok(length) = usize::from_str_radix(length, 16) else {
+            break;
+        };
+        out.push_str(after.get(..length).unwrap_or_default());
+        rest = after.get(length + 2..).unwrap_or_default();
+    }
+    if out.is_empty() { body.to_owned() } else { out }
+}
+
+/// Sends a long text, and the leak once the client has seen the beginning of it.
+fn late_leak() -> Origin {
+    Origin::scripted(|seen| {
+        let long = filler(100_000);
+        let whole = long.len() + LEAK.len();
+        let (head, before, after) = match seen.target.as_str() {
+            "/length" => (format!("Content-Length: {whole}"), "", ""),
+            "/chunked" => (
+                "Transfer-Encoding: chunked".to_owned(),
+                "37\r\n",
+                "\r\n0\r\n\r\n",
+            ),
+            _ => return vec![Step::Send(ok("origin"))],
+        };
+        let mut first = format!("HTTP/1.1 200 OK\r\n{TEXT}{head}\r\n\r\n").into_bytes();
+        if before.is_empty() {
+            first.extend_from_slice(&long);
+        } else {
+            write!(first, "{:x}\r\n", long.len()).unwrap();
+            first.extend_from_slice(&long);
+            first.extend_from_slice(b"\r\n");
+        }
+        let last = format!("{before}{LEAK}{after}");
+        vec![Step::Send(first), Step::Gate("leak"), Step::text(last)]
+    })
+}
+
+#[test]
+fn a_leak_past_what_is_held_cuts_the_connection() {
+    for path in ["/length", "/chunked"] {
+        let origin = late_leak();
+        let gateway = Gateway::start(&plan(&origin, ", response: {hold: 16KiB, inspect: 1MiB}"));
+        let mut conn = Conn::open(gateway.http);
+        conn.write(get(path, &id("cut")));
+        assert_eq!(
+            conn.head().unwrap().status,
+            200,
+            "what is more than is held flows"
+        );
+        origin.open("leak");
+        let text = String::from_utf8_lossy(&conn.rest()).into_owned();
+        assert!(
+            !text.contains("SQL") && !text.ends_with("0\r\n\r\n"),
+            "{path}"
+        );
+        assert!(
+            (70_000..90_000).contains(&text.len()),
+            "{path}: {}",
+            text.len()
+        );
+        let event = gateway.event("cut");
+        assert_eq!(event["action"], "deny", "{event}");
+        assert_eq!(event["reason"], "waf_response");
+        assert_eq!(event["detail"], "response_cut");
+        assert_eq!(
+            (&event["status"], &event["rules"][0]["id"]),
+            (&200.into(), &7001.into())
+        );
+    }
+}
+
+/// The stream is reset, and the connection goes on.
+#[test]
+fn over_http2_a_late_leak_resets_its_stream() {
+    let origin = late_leak();
+    let keys = ", response: {hold: 16KiB, inspect: 1MiB}";
+    let gateway = Gateway::start(&plan(&origin, keys).listen(", h2c: true"));
+    let mut child = python("h2_get.py")
+        .args([&gateway.http.port().to_string(), "/chunked", "/after"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    assert_eq!(line(), "begun");
+    origin.open("leak");
+    let cut: serde_json::Value = serde_json::from_str(&line()).unwrap();
+    assert_eq!((&cut["status"], &cut["reset"]), (&200.into(), &2.into()));
+    let text = cut["body"].as_str().unwrap();
+    assert!(text.starts_with("all is well") && !text.contains("SQL"));
+    assert_eq!(line(), "begun");
+    let after: serde_json::Value = serde_json::from_str(&line()).unwrap();
+    assert_eq!(
+        (&after["status"], &after["body"]),
+        (&200.into(), &"origin".into())
+    );
+    child.wait().unwrap();
+    assert_eq!(gateway.event("chunked")["detail"], "response_cut");
+}
+
+#[test]
+fn over_http2_a_leak_is_an_answer_of_ours() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, "").listen(", h2c: true"));
+    for path in ["/leak", "/leak-chunked", "/leak-gzip", "/leak-header"] {
+        let url = format!("http://{}{path}", gateway.http);
+        let out = stdout(program("curl").args([
+            "-s",
+            "--http2-prior-knowledge",
+            "-w",
+            "|%{http_code} %{http_version}",
+            &url,
+        ]));
+        assert!(
+            out.contains("waf_response") && out.ends_with("|403 2"),
+            "{path}: {out}"
+        );
+        assert!(!out.contains("SQL"), "{path}: {out}");
+    }
+    let url = format!("http://{}/long", gateway.http);
+    let out = stdout(program("curl").args(["-s", "--http2-prior-knowledge", &url]));
+    assert_eq!(out.as_bytes(), filler(100_000));
+}
+
+#[test]
+fn over_http2_to_the_application_ends_and_trailers_stay() {
+    let port = Port::take();
+    let _origin = Served::ready(python("h2_origin.py").arg(port.number.to_string()));
+    let plan = Plan::bare()
+        .upstream(
+            "app",
+            &format!("{{servers: [\"{}\"], protocol: h2c}}", port.address()),
+        )
+        .check("c", "{check: waf, rules: [leaks.yaml]}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [c], public: test}")
+        .file("leaks.yaml", RULES)
+        .listen(", h2c: true");
+    let gateway = Gateway::start(&plan);
+    let ask = |path: &str| {
+        let url = format!("http://{}{path}", gateway.http);
+        let args = ["-s", "-D", "-", "--http2-prior-knowledge", &url];
+        stdout(program("curl").args(args))
+    };
+    assert!(ask("/plain").contains("HTTP/2 200") && ask("/plain").ends_with("hello world"));
+    assert!(ask("/empty").contains("HTTP/2 200"));
+    let trailers = ask("/trailers");
+    assert!(
+        trailers.contains("hello world") && trailers.contains("x-sum: 11"),
+        "{trailers}"
+    );
+    for path in ["/leak", "/leak-trailers"] {
+        let seen = ask(path);
+        assert!(
+            seen.contains("HTTP/2 403") && seen.contains("waf_response"),
+            "{seen}"
+        );
+        assert!(!seen.contains("SQL") && !seen.contains("x-sum"), "{seen}");
+        assert_eq!(exchange(gateway.http, get(path, "")).status, 403);
+    }
+    assert_eq!(
+        exchange(gateway.http, get("/trailers", "")).text(),
+        "hello world"
+    );
+    assert_eq!(exchange(gateway.http, get("/empty", "")).status, 200);
+}
+
+#[test]
+fn a_connection_goes_on_after_a_replaced_answer() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let mut conn = Conn::open(gateway.http);
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let requests = [
+        (get("/leak", "").into_bytes(), 403),
+        (get("/", "").into_bytes(), 200),
+        (get("/leak-header", "").into_bytes(), 403),
+        (post("/leak-chunked", form, b"a=1"), 403),
+        (post("/", form, b"a=2"), 200),
+        (get("/leak-gzip", "").into_bytes(), 403),
+        (get("/long", "").into_bytes(), 200),
+    ];
+    for (request, status) in requests {
+        conn.write(&request);
+        let seen = conn.response().unwrap();
+        assert_eq!((seen.status, seen.complete), (status, true));
+        assert_eq!(seen.header("connection"), Some("keep-alive"));
+    }
+    conn.write(get("/leak", "Connection: close\r\n"));
+    assert_eq!(conn.response().unwrap().status, 403);
+    assert!(conn.closes());
+    assert_eq!(origin.count(), 8);
+}
+
+/// The rest of a refused answer must not be taken for the next one.
+#[test]
+fn an_upstream_connection_with_an_unread_rest_is_not_used_again() {
+    let origin = Origin::scripted(|seen| match seen.target.as_str() {
+        "/leak" => {
+            let head =
+                format!("HTTP/1.1 200 OK\r\n{TEXT}X-Debug: secret\r\nContent-Length: 9000\r\n\r\n");
+            let rest = format!(
+                "{:9000}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong",
+                ""
+            );
+            vec![Step::text(head), Step::text(rest)]
+        }
+        _ => vec![Step::Send(ok("right"))],
+    });
+    let gateway = Gateway::start(&plan(&origin, ""));
+    for _ in 0..5 {
+        assert_eq!(exchange(gateway.http, get("/leak", "")).status, 403);
+        assert_eq!(exchange(gateway.http, get("/", "")).text(), "right");
+    }
+    assert_eq!(origin.count(), 10);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_unless_the_policy_lets_it_pass() {
+    let origin = application();
+    let strict = Gateway::start(&plan(&origin, ", response: {inspect: 48KiB, over: deny}"));
+    for (path, reason) in [
+        ("/unknown-coding", "response_encoding"),
+        ("/not-gzip", "response_encoding"),
+        ("/long", "response_unread"),
+        ("/clean-gzip", "response_unread"),
+    ] {
+        let seen = exchange(strict.http, get(path, &id(&path[1..])));
+        assert_eq!(seen.status, 502, "{path}");
+        assert!(seen.text().contains(reason), "{path}: {}", seen.text());
+        assert_eq!(strict.event(&path[1..])["reason"], reason);
+    }
+    let lenient = ", response: {inspect: 48KiB, encoded: allow}";
+    let lenient = Gateway::start(&plan(&origin, lenient));
+    for path in ["/unknown-coding", "/not-gzip", "/long", "/clean-gzip"] {
+        let seen = exchange(lenient.http, get(path, ""));
+        assert_eq!((seen.status, seen.complete), (200, true), "{path}");
+    }
+}
+
+#[test]
+fn the_application_is_only_offered_codings_that_can_be_read() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let offered = |value: &str| {
+        exchange(
+            gateway.http,
+            get("/", &format!("Accept-Encoding: {value}\r\n")),
+        );
+        origin.last().header("accept-encoding").map(str::to_owned)
+    };
+    assert_eq!(
+        offered("gzip, deflate, br, zstd").unwrap(),
+        "gzip, deflate, br, zstd"
+    );
+    assert_eq!(offered("dcb, gzip;q=0.5, dcz").unwrap(), "gzip;q=0.5");
+    assert_eq!(offered("*").unwrap(), "identity");
+    exchange(gateway.http, get("/", ""));
+    assert_eq!(origin.last().header("accept-encoding"), None);
+    // Nobody reads these answers.
+    let gateway = Gateway::start(&Plan::open(origin.address));
+    exchange(gateway.http, get("/", "Accept-Encoding: dcb, *\r\n"));
+    assert_eq!(origin.last().header("accept-encoding"), Some("dcb, *"));
+}
+
+#[test]
+fn events_are_not_held_back() {
+    let origin = Origin::scripted(|_| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        vec![
+            Step::text(head),
+            Step::text("9\r\ndata: 1\n\n\r\n"),
+            Step::Gate("next"),
+            Step::text("9\r\ndata: 2\n\n\r\n0\r\n\r\n"),
+        ]
+    });
+    let keys = ", response: {types: [\"*/*\"]}";
+    let gateway = Gateway::start(&plan(&origin, keys));
+    let mut conn = Conn::open(gateway.http);
+    conn.write(get("/events", ""));
+    assert_eq!(conn.head().unwrap().status, 200);
+    assert_eq!(conn.chunk().unwrap(), b"data: 1\n\n");
+    origin.open("next");
+    assert_eq!(conn.chunk().unwrap(), b"data: 2\n\n");
+    assert!(conn.chunk().unwrap().is_empty());
+}
+
+#[test]
+fn what_observes_lets_pass_and_says_so() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, ", mode: observe"));
+    let seen = exchange(gateway.http, get("/leak", &id("watched")));
+    assert_eq!((seen.status, seen.text().as_str()), (200, LEAK));
+    let event = gateway.event("watched");
+    assert_eq!(
+        (&event["action"], &event["reason"]),
+        (&"allow".into(), &"ok".into())
+    );
+    assert_eq!(event["would_by"][0]["reason"], "waf_response", "{event}");
+    assert_eq!(event["rules"][0]["id"], 7001);
+}
+
+#[test]
+fn an_answer_that_breaks_off_while_held_is_a_502() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let seen = exchange(gateway.http, get("/broken", &id("broken")));
+    assert_eq!(seen.status, 502);
+    assert!(!seen.text().contains("half"));
+    assert_eq!(gateway.event("broken")["reason"], "upstream_broken");
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn memory_for_held_answers_is_capped_in_total() {
+    let part = filler(110_000);
+    let origin = Origin::scripted(move |seen| {
+        let head = format!("HTTP/1.1 200 OK\r\n{TEXT}Content-Length: 110001\r\n\r\n");
+        let mut steps = vec![Step::text(head), Step::Send(part.clone())];
+        if seen.target == "/held" {
+            steps.push(Step::Gate("go"));
+        }
+        steps.push(Step::text("z"));
+        steps
+    });
+    let gateway = Gateway::start(&plan(&origin, "").top("limits: {held_response_total: 256KiB}"));
+    let mut held: Vec<Conn> = (0..2)
+        .map(|_| {
+            let mut conn = Conn::open(gateway.http);
+            conn.write(get("/held", ""));
+            conn
+        })
+        .collect();
+    until("both are held", || {
+        (gateway.metric("palisade_response_bytes_held", &[]) >= 220_000.0).then_some(())
+    });
+    assert_eq!(exchange(gateway.http, get("/third", "")).status, 503);
+    assert_eq!(gateway.refused_for("overload")["status"], 503);
+    origin.open("go");
+    for conn in &mut held {
+        let seen = conn.response().unwrap();
+        assert_eq!((seen.status, seen.body.len()), (200, 110_001));
+    }
+    until("the room is free again", || {
+        (gateway.metric("palisade_response_bytes_held", &[]) == 0.0).then_some(())
+    });
+    assert_eq!(exchange(gateway.http, get("/fourth", "")).status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_gives_its_room_back() {
+    let origin = Origin::scripted(|_| {
+        let head = format!("HTTP/1.1 200 OK\r\n{TEXT}Content-Length: 50000\r\n\r\n");
+        vec![
+            Step::text(head),
+            Step::Send(filler(40_000)),
+            Step::Gate("never"),
+        ]
+    });
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let mut conn = Conn::open(gateway.http);
+    conn.write(get("/held", &id("gone")));
+    until("it is held", || {
+        (gateway.metric("palisade_response_bytes_held", &[]) >= 40_000.0).then_some(())
+    });
+    drop(conn);
+    assert_eq!(gateway.event("gone")["reason"], "client_gone");
+    assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+#[test]
+fn a_compressed_attack_is_refused_and_a_clean_body_arrives_as_it_was() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let send = |coding: &str, body: &[u8]| {
+        let more = format!("{FORM}Content-Encoding: {coding}\r\n");
+        exchange(gateway.http, post("/form", &more, body)).status
+    };
+    let attack = gzip(b"a=1&q=1+union select+2");
+    assert_eq!(send("gzip", &attack), 403);
+    assert_eq!(send("gzip, gzip", &gzip(&attack)), 403);
+    assert_eq!(origin.count(), 0);
+    let clean = gzip(b"a=1&q=hello");
+    assert_eq!(send("gzip", &clean), 200);
+    let seen = origin.last();
+    assert_eq!((seen.body, seen.complete), (clean, true));
+    assert!(
+        seen.headers
+            .iter()
+            .any(|(name, value)| name.eq_ignore_ascii_case("content-encoding") && value == "gzip")
+    );
+}
+
+#[test]
+fn bombs_and_what_does_not_open_never_reach_the_application() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&plan(&origin, ""));
+    let bomb = gzip(&vec![b'a'; 50 << 20]);
+    let honest = gzip(b"a=1");
+    let cases: [(&str, &[u8], u16, &str); 6] = [
+        ("gzip", &bomb, 413, "body_expansion"),
+        ("gzip, gzip", &gzip(&bomb), 413, "body_expansion"),
+        ("gzip", &honest[..12], 400, "body_unparsable"),
+        ("br", b"a=1&b=2", 400, "body_unparsable"),
+        ("compress", &honest, 415, "body_encoding"),
+        ("gzip, gzip, gzip", &honest, 415, "body_encoding"),
+    ];
+    for (coding, body, status, reason) in cases {
+        let more = format!("{FORM}Content-Encoding: {coding}\r\n");
+        let seen = exchange(gateway.http, post("/form", &more, body));
+        assert_eq!(seen.status, status, "{coding}");
+        assert!(seen.text().contains(reason), "{coding}: {}", seen.text());
+    }
+    assert_eq!(origin.count(), 0);
+    assert!(gateway.rss() < 200 << 10);
+}
