@@ -19,6 +19,7 @@ mod trim;
 mod unicode;
 mod url;
 mod whitespace;
+mod width;
 
 /// One transformation. `Copy` and small: a pipeline of them is a cheap memo key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ pub enum Transform {
     CompressWhitespace,
     CssDecode,
     EscapeSeqDecode,
+    /// Ours: full-width and other look-alikes of ASCII become ASCII.
+    FoldWidth,
     HexDecode,
     HexEncode,
     HtmlEntityDecode,
@@ -67,7 +70,7 @@ pub enum Transform {
 }
 
 /// Names in lower case without underscores, so that `urlDecodeUni` and `url_decode_uni` are one entry.
-const NAMES: [(&str, Transform); 38] = [
+const NAMES: [(&str, Transform); 39] = [
     ("base64decode", Transform::Base64Decode),
     ("base64decodeext", Transform::Base64DecodeExt),
     ("base64embedded", Transform::Base64Embedded),
@@ -76,6 +79,7 @@ const NAMES: [(&str, Transform); 38] = [
     ("compresswhitespace", Transform::CompressWhitespace),
     ("cssdecode", Transform::CssDecode),
     ("escapeseqdecode", Transform::EscapeSeqDecode),
+    ("foldwidth", Transform::FoldWidth),
     ("hexdecode", Transform::HexDecode),
     ("hexencode", Transform::HexEncode),
     ("htmlentitydecode", Transform::HtmlEntityDecode),
@@ -148,6 +152,7 @@ impl Transform {
             Self::CompressWhitespace => whitespace::compress(input, out),
             Self::CssDecode => css::decode(input, out),
             Self::EscapeSeqDecode => escape::decode(input, out),
+            Self::FoldWidth => width::fold(input, out),
             Self::HexDecode => hex::decode(input, out),
             Self::HexEncode => hex::encode(input, out),
             Self::HtmlEntityDecode => html::decode(input, out),

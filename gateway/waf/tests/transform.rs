@@ -7,28 +7,10 @@ use std::{fs, path::Path};
 use proptest::prelude::*;
 use waf::transform::Transform;
 
-/// `\n \r \t \0 \\ \xHH` and the rest as it stands.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.extend(c.to_string().bytes());
-            continue;
-        }
-        out.push(match chars.next().expect("an escape") {
-            'n' => b'\n',
-            'r' => b'\r',
-            't' => b'\t',
-            '0' => 0,
-            '\\' => b'\\',
-            'x' => u8::from_str_radix(&chars.by_ref().take(2).collect::<String>(), 16)
-                .expect("two digits"),
-            other => panic!("unknown escape {other}"),
-        });
-    }
-    out
-}
+#[path = "support/text.rs"]
+mod text;
+
+use text::unescape;
 
 /// Lines of `input => output` between bars, `|a| => |b|`; `|a| same` is unchanged; `#` starts a comment.
 fn check(name: &str, text: &str, faults: &mut Vec<String>) {

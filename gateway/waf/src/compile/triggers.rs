@@ -29,6 +29,7 @@ pub(super) fn triggers(transform: Transform) -> ByteSet {
             space()
         }
         T::CssDecode | T::EscapeSeqDecode | T::JsDecode => ByteSet::of(b"\\"),
+        T::FoldWidth => range(0xe2, 0xf0).union(ByteSet::of(b"\xca")),
         T::HtmlEntityDecode => ByteSet::of(b"&"),
         T::NormalizePath | T::NormalizePathWin => ByteSet::of(b"/\\."),
         T::RemoveComments | T::RemoveCommentsChar | T::ReplaceComments => ByteSet::of(b"/*-#<>!"),
