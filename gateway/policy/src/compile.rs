@@ -183,6 +183,7 @@ impl<'t> Build<'t, '_> {
             events: Events {
                 file: document.events.file.clone(),
                 query: document.events.query,
+                values: document.events.values,
                 when_full: document.events.when_full,
             },
             trusted_proxies: Arc::new(trusted.into_iter().collect()),

@@ -100,10 +100,23 @@ pub struct Facts {
     pub place: Place,
     /// What the WAF found, when anything matched; of the answer as well, once it was judged.
     pub waf: Option<Box<waf::Verdict>>,
+    /// Whose findings these are: how many of `waf`'s matches, in their order, each check found.
+    pub found: SmallVec<[(CheckId, usize); 2]>,
     /// Evaluations that wait for the answer.
     pub suspended: SmallVec<[Suspended; 1]>,
     /// What observing checks would have done with the answer.
     pub would: SmallVec<[Would; 1]>,
+}
+
+impl Facts {
+    /// What rules found, each with its check.
+    pub fn findings(&self) -> impl Iterator<Item = (CheckId, &waf::Match)> {
+        let checks = self
+            .found
+            .iter()
+            .flat_map(|(check, count)| std::iter::repeat_n(*check, *count));
+        checks.zip(self.waf.iter().flat_map(|verdict| &verdict.matches))
+    }
 }
 
 /// A check's evaluation that waits for the answer.

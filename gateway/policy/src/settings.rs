@@ -142,6 +142,8 @@ pub struct Events {
     pub file: Option<String>,
     /// Whether the query is part of an event: it may hold personal data.
     pub query: bool,
+    /// Whether what a rule saw is part of an event: it may hold anything that clients send.
+    pub values: bool,
     /// What a request does when events cannot be written fast enough.
     pub when_full: WhenFull,
 }

@@ -272,6 +272,7 @@ mod tests {
             target: Target::File(folder.join("events")),
             when_full: WhenFull::Wait,
             query: false,
+            values: false,
             capacity: 8,
         };
         let events = Events::start(options, metrics.events_dropped.clone()).unwrap();

@@ -69,8 +69,16 @@ pub(crate) struct Finding<'a> {
     pub(crate) msg: &'a str,
     /// The rule's severity; empty when it has none.
     pub(crate) severity: &'a str,
-    /// Where it matched, such as `ARGS:q`.
+    /// Where it matched, such as `args:q`.
     pub(crate) target: &'a str,
+    /// What it added to a score.
+    pub(crate) score: u32,
+    /// The check whose rule it is.
+    pub(crate) check: &'a str,
+    /// What the rule saw; written only where the settings ask for it.
+    pub(crate) value: &'a str,
+    /// What the rule says to log; written only where the settings ask for it.
+    pub(crate) data: &'a str,
 }
 
 /// What a check in observe mode would have done, by name.

@@ -292,6 +292,7 @@ fn watch(
         target,
         when_full: options.when_full.unwrap_or(settings.events.when_full),
         query: settings.events.query,
+        values: settings.events.values,
         capacity: WAITING_LINES,
     };
     let place = options.target.clone();

@@ -2,6 +2,7 @@
 //! becomes one. Requests are counted in `tally` by small ids, so that counting is an atomic add; the rest is the
 //! prometheus crate's.
 
+mod matches;
 mod names;
 mod tally;
 mod watched;
@@ -20,6 +21,7 @@ use prometheus::{
     IntGauge, Opts, Registry, TextEncoder,
 };
 
+use matches::Matches;
 use names::{Names, Word};
 use tally::{Families, Key, Tally};
 use watched::Watched;
@@ -55,6 +57,8 @@ pub(crate) struct Metrics {
     policy_info: GaugeVec,
     policy_loaded: Gauge,
     policy_warnings: IntGauge,
+    /// What WAF rules found.
+    pub(crate) matches: Matches,
     /// Event lines that were lost.
     pub(crate) events_dropped: IntCounter,
 }
@@ -197,6 +201,12 @@ impl Metrics {
                     "Warnings of the policy in service.",
                 )),
             )?,
+            matches: Matches(counters(
+                &registry,
+                "waf_matches_total",
+                "Matches of WAF rules in requests and answers, by check and family of rules.",
+                &["check", "family"],
+            )?),
             events_dropped: counter(
                 &registry,
                 "events_dropped_total",

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
-use policy::decision::{Decision, Reason, Would};
+use policy::decision::{CheckId, Decision, Reason, Would};
+use policy::request::Facts;
 use smallvec::SmallVec;
 
 use crate::events::{Event, Events, Finding, Kind, WouldDeny, unix_ms};
@@ -89,6 +90,10 @@ impl Watch {
             deciding: record.gateway,
             upstream: record.upstream_time,
         };
+        if let Some(decision) = decision {
+            let policy = &record.snapshot.policy;
+            self.metrics.matches.count(policy, &decision.facts);
+        }
         let version = record.snapshot.version;
         let known = self.resolved.load();
         match known.iter().find(|(of, _)| *of == version) {
@@ -112,7 +117,10 @@ impl Watch {
             })
             .collect();
         let waf = decision.and_then(|decision| decision.facts.waf.as_deref());
-        let rules: SmallVec<[Finding<'_>; 4]> = waf.map(findings).unwrap_or_default();
+        let facts = decision.map(|decision| &decision.facts);
+        let rules: SmallVec<[Finding<'_>; 4]> = facts
+            .map(|facts| findings(policy, facts))
+            .unwrap_or_default();
         let identity = decision.and_then(|decision| decision.facts.identity.as_deref());
         let check = decision.and_then(|decision| decision.check);
         let unreadable = record.method.is_empty() && record.reason == Reason::Malformed;
@@ -189,16 +197,18 @@ impl Observer for Watch {
     }
 }
 
-fn findings(verdict: &waf::Verdict) -> SmallVec<[Finding<'_>; 4]> {
-    let matches = verdict.matches.iter();
-    matches
-        .map(|found| Finding {
-            id: found.id,
-            msg: &found.msg,
-            severity: found.severity.map_or("", waf::Severity::name),
-            target: &found.target,
-        })
-        .collect()
+fn findings<'f>(policy: &'f Policy, facts: &'f Facts) -> SmallVec<[Finding<'f>; 4]> {
+    let one = |(check, found): (CheckId, &'f waf::Match)| Finding {
+        id: found.id,
+        msg: &found.msg,
+        severity: found.severity.map_or("", waf::Severity::name),
+        target: &found.target,
+        score: found.score,
+        check: policy.check_name(check),
+        value: &found.value,
+        data: "",
+    };
+    facts.findings().map(one).collect()
 }
 
 fn micros(time: std::time::Duration) -> u64 {

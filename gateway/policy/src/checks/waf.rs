@@ -11,7 +11,7 @@ use waf::seclang::Engine;
 use waf::{Refusal, Ruleset, Scratch, Step, Transaction, Tuning, Verdict};
 
 use super::{Gives, Needs, ResponseWork, Turn};
-use crate::decision::{Answer, Reason};
+use crate::decision::{Answer, CheckId, Reason};
 use crate::io::{BodyFault, Io};
 use crate::request::{Facts, Framing, Request, Suspended};
 use crate::run::Mode;
@@ -122,7 +122,7 @@ impl Check {
             Some(reason) => Answer::deny(reason),
             None => answer(&verdict),
         };
-        keep(turn.facts, verdict);
+        keep(turn.facts, turn.id, verdict);
         answer
     }
 
@@ -195,7 +195,10 @@ fn answer(verdict: &Verdict) -> Answer {
 }
 
 /// What is worth an event. A route may ask several rule sets; their findings stand in one list.
-fn keep(facts: &mut Facts, verdict: Verdict) {
+fn keep(facts: &mut Facts, check: CheckId, verdict: Verdict) {
+    if !verdict.matches.is_empty() {
+        facts.found.push((check, verdict.matches.len()));
+    }
     if verdict.matches.is_empty() && verdict.refusal.is_none() && !verdict.block {
         return;
     }

@@ -112,6 +112,10 @@ pub(crate) struct Events {
     /// Whether events hold the query, which may be personal data. Default: false.
     #[serde(default)]
     pub(crate) query: bool,
+    /// Whether events hold what a rule saw where it matched, and its log data, with personal data masked: passwords and
+    /// the like stay readable. Default: false.
+    #[serde(default)]
+    pub(crate) values: bool,
     /// What a request does when events cannot be written fast enough: `wait` for the disk, or go on and `drop` the
     /// line, which is counted. Default: wait.
     #[serde(default)]

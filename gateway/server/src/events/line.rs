@@ -6,15 +6,22 @@ use std::net::IpAddr;
 
 use super::{Event, Finding, Kind, WouldDeny, mask, stamp, text};
 
+/// What clients sent and an event may hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub(super) query: bool,
+    pub(super) values: bool,
+}
+
 /// Appends the line, line feed included.
-pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, with_query: bool) {
+pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, shown: Shown) {
     let mut line = Line { out };
     line.out.extend_from_slice(b"{\"time\":\"");
     stamp::write(line.out, event.time);
     line.out.push(b'"');
     line.word("event", event.kind.as_str());
-    who_and_what(&mut line, event, with_query);
-    verdict(&mut line, event);
+    who_and_what(&mut line, event, shown.query);
+    verdict(&mut line, event, shown.values);
     cost(&mut line, event);
     about_the_policy(&mut line, event);
     line.out.extend_from_slice(b"}\n");
@@ -37,7 +44,7 @@ fn who_and_what(line: &mut Line<'_>, event: &Event<'_>, with_query: bool) {
     line.text("route", event.route);
 }
 
-fn verdict(line: &mut Line<'_>, event: &Event<'_>) {
+fn verdict(line: &mut Line<'_>, event: &Event<'_>, values: bool) {
     line.number("status", event.status.map(u64::from));
     if let Some(action) = event.action {
         line.word("action", action.as_str());
@@ -51,7 +58,9 @@ fn verdict(line: &mut Line<'_>, event: &Event<'_>) {
         line.list("would_by", event.would, would);
     }
     if !event.rules.is_empty() {
-        line.list("rules", event.rules, finding);
+        line.list("rules", event.rules, |line, found| {
+            finding(line, found, values);
+        });
     }
     line.number("score", event.score);
 }
@@ -86,12 +95,20 @@ fn would(line: &mut Line<'_>, would: &WouldDeny<'_>) {
     line.out.push(b'}');
 }
 
-fn finding(line: &mut Line<'_>, finding: &Finding<'_>) {
+fn finding(line: &mut Line<'_>, finding: &Finding<'_>, values: bool) {
     line.out.extend_from_slice(b"{\"id\":");
     line.digits(u64::from(finding.id));
     line.masked("msg", finding.msg);
     line.text("severity", finding.severity);
     line.masked("target", finding.target);
+    if finding.score > 0 {
+        line.number("score", Some(u64::from(finding.score)));
+    }
+    line.text("check", finding.check);
+    if values {
+        line.masked("value", finding.value);
+        line.masked("data", finding.data);
+    }
     line.out.push(b'}');
 }
 
@@ -178,11 +195,15 @@ mod tests {
     use serde_json::Value;
 
     use super::super::{Event, Finding, WouldDeny};
-    use super::write;
+    use super::{Shown, write};
 
-    fn line(event: &Event<'_>, with_query: bool) -> String {
+    fn line(event: &Event<'_>, all: bool) -> String {
         let mut out = Vec::new();
-        write(&mut out, event, with_query);
+        let shown = Shown {
+            query: all,
+            values: all,
+        };
+        write(&mut out, event, shown);
         String::from_utf8(out).unwrap()
     }
 
@@ -209,7 +230,11 @@ mod tests {
                 id: 941_100,
                 msg: "XSS",
                 severity: "critical",
-                target: "ARGS:q",
+                target: "args:q",
+                score: 5,
+                check: "builtin",
+                value: "<script> of mia@example.com",
+                data: "Matched Data: <script>",
             }],
             score: Some(5),
             user: "mia",
@@ -233,7 +258,7 @@ mod tests {
                 r#""country":"NZ","method":"POST","host":"shop.example","path":"/search","route":"web","status":403,"#,
                 r#""action":"deny","check":"builtin","reason":"waf_blocked","would":"deny","#,
                 r#""would_by":[{"check":"per-ip","reason":"rate_limited"}],"#,
-                r#""rules":[{"id":941100,"msg":"XSS","severity":"critical","target":"ARGS:q"}],"score":5,"user":"mia","#,
+                r#""rules":[{"id":941100,"msg":"XSS","severity":"critical","target":"args:q","score":5,"check":"builtin"}],"score":5,"user":"mia","#,
                 r#""upstream":"app","bytes_in":12,"bytes_out":345,"duration_us":900,"gateway_us":80,"#,
                 r#""policy_version":3,"policy_hash":"ab12"}"#,
                 "\n"
@@ -245,6 +270,13 @@ mod tests {
     fn shows_the_query_only_when_asked() {
         assert!(!line(&full(), false).contains("q=1"));
         assert!(line(&full(), true).contains(r#""path":"/search","query":"q=1""#));
+    }
+
+    #[test]
+    fn shows_what_rules_saw_only_when_asked() {
+        assert!(!line(&full(), false).contains("script"));
+        let all = line(&full(), true);
+        assert!(all.contains(r#""value":"<script> of [EMAIL]","data":"Matched Data: <script>""#));
     }
 
     #[test]
@@ -267,7 +299,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_line_is_one_line_of_json(texts in prop::collection::vec(any::<String>(), 7), query in any::<String>()) {
-            let finding = [Finding { id: 7, msg: &texts[4], severity: &texts[5], target: &texts[6] }];
+            let finding = [Finding { id: 7, msg: &texts[4], severity: &texts[5], target: &texts[6], value: &texts[3], ..Finding::default() }];
             let event = Event {
                 request_id: &texts[0], host: &texts[1], path: &texts[2], user: &texts[3],
                 query: Some(&query), rules: &finding, ..full()

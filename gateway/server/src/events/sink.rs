@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) when_full: WhenFull,
     /// Whether queries are written.
     pub(crate) query: bool,
+    /// Whether what rules saw is written.
+    pub(crate) values: bool,
     /// Lines that may wait.
     pub(crate) capacity: usize,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Events {
     lines: Sender<Message>,
     spare: Receiver<Vec<u8>>,
     when_full: WhenFull,
-    query: bool,
+    shown: line::Shown,
     lost: Arc<Lost>,
 }
 
@@ -109,7 +111,10 @@ impl Events {
             lines,
             spare,
             when_full: options.when_full,
-            query: options.query,
+            shown: line::Shown {
+                query: options.query,
+                values: options.values,
+            },
             lost,
         })
     }
@@ -118,7 +123,7 @@ impl Events {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         let mut buffer = self.spare.try_recv().unwrap_or_default();
         buffer.clear();
-        line::write(&mut buffer, event, self.query);
+        line::write(&mut buffer, event, self.shown);
         match self.lines.try_send(Message::Line(buffer)) {
             Ok(()) => {}
             Err(TrySendError::Full(message)) if self.when_full == WhenFull::Wait => {
@@ -212,7 +217,7 @@ impl Writer {
                 count: Some(dropped),
                 ..Event::default()
             };
-            line::write(&mut self.batch, &event, false);
+            line::write(&mut self.batch, &event, line::Shown::default());
         }
         if let Err((written, why)) = self.out.write(&self.batch) {
             self.failed(written, dropped, &why);
@@ -302,6 +307,7 @@ mod tests {
             target: Target::File(path.to_owned()),
             when_full,
             query: false,
+            values: false,
             capacity,
         };
         let events = Events::start(options, dropped.clone()).unwrap();

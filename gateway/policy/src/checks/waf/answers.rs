@@ -6,7 +6,7 @@ use waf::{Needs, Transaction, Verdict};
 
 use super::{Check, Lines, give_back, keep};
 use crate::context::Context;
-use crate::decision::{Answer, Reason};
+use crate::decision::{Answer, CheckId, Reason};
 use crate::request::{Facts, Suspended};
 use crate::response::{BodyNeed, MediaType, Over, ResponseNeed, Unread};
 use crate::scalar::Size;
@@ -154,7 +154,7 @@ impl Check {
     /// Nothing more comes: the logging phase.
     pub(crate) fn end(&self, suspended: &mut Suspended, facts: &mut Facts) {
         if let Some(transaction) = self.resumed(suspended) {
-            finish(transaction, facts);
+            finish(transaction, suspended.check, facts);
         }
     }
 
@@ -171,22 +171,22 @@ impl Check {
         goes_on: bool,
     ) -> Answer {
         if !goes_on {
-            return answer(&finish(transaction, facts));
+            return answer(&finish(transaction, suspended.check, facts));
         }
         let verdict = transaction.verdict();
         let answer = answer(&verdict);
-        keep(facts, verdict);
+        keep(facts, suspended.check, verdict);
         suspended.evaluation = Some(Box::new(transaction.suspend()));
         answer
     }
 }
 
 /// The last verdict, without what was kept.
-fn finish(transaction: Transaction<'_>, facts: &mut Facts) -> Verdict {
+fn finish(transaction: Transaction<'_>, check: CheckId, facts: &mut Facts) -> Verdict {
     let (verdict, scratch) = transaction.finish();
     give_back(scratch);
     let rest = Verdict { block: verdict.block, refusal: verdict.refusal, ..Verdict::default() };
-    keep(facts, verdict);
+    keep(facts, check, verdict);
     rest
 }
 
