@@ -119,6 +119,7 @@ fn run(transaction: &mut waf::Transaction<'_>, test: &Test) {
         protocol: &test.version,
         headers: &headers,
         client: [127, 0, 0, 1].into(),
+        around: waf::Surroundings::default(),
     });
     let content_type = headers
         .iter()

@@ -185,6 +185,7 @@ fn judge(
         protocol: b"HTTP/1.1",
         headers: &sample.headers,
         client: [192, 0, 2, 1].into(),
+        around: waf::Surroundings::default(),
     };
     let began = Instant::now();
     let mut transaction = rules.transaction(tuning, std::mem::take(scratch));

@@ -100,6 +100,7 @@ fn ask(transaction: &mut Transaction<'_>, asked: &Asked) {
         protocol: &asked.version,
         headers: &headers,
         client: [127, 0, 0, 1].into(),
+        around: waf::Surroundings::default(),
     });
     let kind = headers.iter().find(|(name, _)| name == b"content-type");
     transaction.evaluate_body(kind.map_or(&[], |(_, value)| value), &asked.data);

@@ -88,6 +88,7 @@ fn judge(transaction: &mut waf::Transaction<'_>, case: &Case) {
         protocol: b"HTTP/1.1",
         headers: &headers,
         client: [192, 0, 2, 7].into(),
+        around: waf::Surroundings::default(),
     });
     let content_type = headers.iter().find(|(name, _)| name == b"content-type");
     let content_type = content_type.map_or(&[][..], |(_, value)| value);

@@ -101,6 +101,7 @@ fn run(rules: &Ruleset, tuning: &Tuning, test: &Test, scratch: &mut Scratch) -> 
         protocol: &test.version,
         headers: &headers,
         client: [127, 0, 0, 1].into(),
+        around: waf::Surroundings::default(),
     });
     let content_type = headers
         .iter()

@@ -6,7 +6,7 @@ use crate::{
     native,
     rule::{Action, Change, Effect, Link, Name, Phase, Rule, Severity},
     ruleset::Ruleset,
-    variable::{DYNAMIC, NATIVE, Selector, Target},
+    variable::{DYNAMIC, NATIVE, Selector, Target, Variable},
 };
 
 /// One rule, told.
@@ -89,7 +89,7 @@ impl Ruleset {
             let Action::Set(Name::Slot(slot), Change::Add(_)) = action else {
                 return false;
             };
-            let mut names = self.program.names.iter();
+            let mut names = self.program.names.iter(Variable::Tx);
             names.any(|(name, own)| own == *slot && holds(name, b"anomaly_score"))
         };
         let scores = rule.links.iter().flat_map(|link| &link.actions).any(adds);

@@ -114,6 +114,14 @@ pub struct Scratch {
     value: Vec<u8>,
     frames: Vec<json::Frame>,
     keys: HashSet<u64>,
+    separator: u8,
+}
+
+impl Scratch {
+    /// Between the pairs of a form; `&` unless said otherwise.
+    pub(crate) const fn separate_by(&mut self, separator: u8) {
+        self.separator = separator;
+    }
 }
 
 /// Parses a whole body with fresh buffers.

@@ -6,16 +6,16 @@
 //! | [`seclang`] | SecLang (the OWASP Core Rule Set) → the same rules |
 //! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
 //! | [`transform`] | what a value goes through before it is looked at |
-//! | [`body`], [`pairs`] | bodies, query strings and cookies as bounded pairs |
 //! | [`body`], [`pairs`] | bodies, query strings, cookies → bounded pairs |
 //! | [`About`] | what a rule is, told |
 //! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
+//! | [`Collections`], [`Geography`] | what rules keep between requests; where an address is |
 //! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
 //! | [`Request`], [`Transaction`], [`Verdict`] | one request, from its bytes to the decision |
 //!
 //! # The whole of it
 //! ```
-//! use waf::{Options, Request, Ruleset, Scratch, Step, native};
+//! use waf::{Options, Request, Ruleset, Scratch, Step, Surroundings, native};
 //!
 //! let file: native::File = serde_json::from_str(r#"{"rules": [{
 //!     "id": 1, "msg": "UNION-based SQL injection", "targets": ["args"],
@@ -34,6 +34,7 @@
 //!     protocol: b"HTTP/1.1",
 //!     headers: &[("host", "shop.example")],
 //!     client: [192, 0, 2, 7].into(),
+//!     around: Surroundings::default(),
 //! });
 //! assert_eq!(step, Step::Block);
 //! let (verdict, _scratch) = transaction.finish();
@@ -45,12 +46,14 @@
 mod about;
 pub mod body;
 mod bytes;
+mod collections;
 mod compile;
 mod fault;
 mod limits;
 pub mod native;
 mod operator;
 mod outcome;
+mod outside;
 pub mod pairs;
 mod pins;
 mod request;
@@ -66,12 +69,14 @@ mod variable;
 mod verdict;
 
 pub use about::About;
+pub use collections::{CollectionLimits, Collections};
 pub use fault::Fault;
 pub use limits::Limits;
+pub use outside::{Geography, Place};
 pub use pins::Pin;
-pub use request::{Headers, Request};
+pub use request::{Headers, Request, Surroundings};
 pub use rule::Severity;
 pub use ruleset::{Needs, Ruleset, Source};
 pub use transaction::{Scratch, Suspended, Transaction};
 pub use tuning::{Chosen, Exclusion, Options, Tuning};
-pub use verdict::{Match, Refusal, Step, Verdict};
+pub use verdict::{Match, Refusal, Reply, Step, Verdict};

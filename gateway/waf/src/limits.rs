@@ -52,6 +52,15 @@ impl Budget {
             .saturating_sub((bytes as u64 + 16).saturating_mul(weight));
     }
 
+    pub(crate) const fn left(self) -> u64 {
+        self.0
+    }
+
+    /// A question had no answer within bounds.
+    pub(crate) const fn exhaust(&mut self) {
+        self.0 = 0;
+    }
+
     pub(crate) const fn is_spent(self) -> bool {
         self.0 == 0
     }

@@ -1,21 +1,26 @@
 //! What a value is put to. One closed enum; each operator says what a value must hold before it could match, and
 //! never looks at more than the value.
 
+mod backtrack;
+pub(crate) mod checksum;
 pub(crate) mod compare;
 mod injection;
+pub(crate) mod made;
 pub(crate) mod network;
 pub(crate) mod pattern;
+pub(crate) mod pcre;
 mod phrases;
 pub(crate) mod validate;
 
 use std::net::IpAddr;
 
+pub(crate) use checksum::Checksum;
 pub(crate) use compare::{Comparison, Relation};
 use ipnet::IpNet;
 pub(crate) use pattern::Pattern;
 pub(crate) use phrases::Phrases;
 
-use crate::{bytes::ByteSet, compile::requirement::Requirement, text::Text};
+use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget, text::Text};
 
 /// A compiled operator with its argument.
 #[derive(Debug)]
@@ -31,15 +36,21 @@ pub(crate) enum Operator {
     BytesOutside(ByteSet),
     BadUrlEncoding,
     BadUtf8,
+    /// A pattern that holds macros: compiled when it is asked.
+    Made(made::Made),
+    /// A number that its pattern finds and whose check digits are right.
+    Number(Box<Pattern>, Checksum),
+    /// Knows where the address is. The walk asks it: it leaves what it found in GEO.
+    GeoLookup,
     Always,
     Never,
 }
 
 impl Operator {
     /// `operand` is the operator's text, expanded; empty for operators without one.
-    pub(crate) fn matches(&self, value: &[u8], operand: &[u8]) -> bool {
+    pub(crate) fn matches(&self, value: &[u8], operand: &[u8], budget: &mut Budget) -> bool {
         match self {
-            Self::Pattern(pattern) => pattern.is_match(value),
+            Self::Pattern(pattern) => pattern.is_match(value, budget),
             Self::Phrases(phrases) => phrases.is_match(value),
             Self::Compare(comparison) => comparison.holds(value, operand),
             Self::LongerThan(length) => value.len() > *length,
@@ -49,8 +60,10 @@ impl Operator {
             Self::BytesOutside(allowed) => validate::outside(*allowed, value),
             Self::BadUrlEncoding => validate::bad_url_encoding(value),
             Self::BadUtf8 => validate::bad_utf8(value),
+            Self::Made(made) => made.is_match(value, operand, budget),
+            Self::Number(pattern, checksum) => checksum.occurs(pattern, value),
             Self::Always => true,
-            Self::Never => false,
+            Self::GeoLookup | Self::Never => false,
         }
     }
 
@@ -58,6 +71,15 @@ impl Operator {
     pub(crate) const fn operand(&self) -> Option<&Text> {
         match self {
             Self::Compare(comparison) => Some(&comparison.operand),
+            Self::Made(made) => Some(&made.text),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn operand_mut(&mut self) -> Option<&mut Text> {
+        match self {
+            Self::Compare(comparison) => Some(&mut comparison.operand),
+            Self::Made(made) => Some(&mut made.text),
             _ => None,
         }
     }
@@ -65,7 +87,7 @@ impl Operator {
     /// What must hold of a value over `alphabet` before this could match; nothing when none can.
     pub(crate) fn requirement(&self, alphabet: ByteSet) -> Option<Requirement> {
         match self {
-            Self::Pattern(pattern) => pattern.requirement(alphabet),
+            Self::Pattern(pattern) | Self::Number(pattern, _) => pattern.requirement(alphabet),
             Self::Never => None,
             _ => self.plain_requirement().within(alphabet),
         }
@@ -88,7 +110,13 @@ impl Operator {
                 high.insert_range(0x80, 0xFF);
                 Requirement::only(high)
             }
-            Self::Pattern(_) | Self::IpIn(_) | Self::Always | Self::Never => Requirement::none(),
+            Self::Pattern(_)
+            | Self::Number(..)
+            | Self::IpIn(_)
+            | Self::Made(_)
+            | Self::GeoLookup
+            | Self::Always
+            | Self::Never => Requirement::none(),
         }
     }
 
@@ -96,7 +124,7 @@ impl Operator {
     pub(crate) const fn weight(&self) -> u64 {
         match self {
             Self::Pattern(pattern) => pattern.weight(),
-            Self::Sqli | Self::Xss => 8,
+            Self::Sqli | Self::Xss | Self::Number(..) => 8,
             _ => 1,
         }
     }

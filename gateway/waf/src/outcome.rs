@@ -9,7 +9,9 @@ use crate::{
         state::State,
         walk::{Judge, Report},
     },
-    verdict::{Match, Step},
+    seclang::Engine,
+    text::Text,
+    verdict::{Match, Reply, Step},
 };
 
 /// Bytes of a matched value that are kept for the report.
@@ -19,6 +21,10 @@ pub(crate) const REPORTED_BYTES: usize = 200;
 pub(crate) struct Outcome {
     pub(crate) score: u32,
     pub(crate) step: Option<Step>,
+    /// A rule let the request pass, not yet its answer.
+    pub(crate) request_passed: bool,
+    /// How the first rule that refused wants it done.
+    pub(crate) reply: Option<Reply>,
     matches: Vec<Match>,
     /// Reports that may still be made.
     left: usize,
@@ -31,6 +37,8 @@ impl Outcome {
         Self {
             score: 0,
             step: None,
+            request_passed: false,
+            reply: None,
             matches: Vec::new(),
             left: most,
             told: 0,
@@ -53,8 +61,19 @@ impl Judge for Outcome {
         match rule.effect {
             Effect::Score(score) => added = score,
             Effect::Pass => {}
-            Effect::Deny => self.step = Some(Step::Block),
+            // A rule may have turned refusing off.
+            Effect::Deny if state.engine == Some(Engine::DetectionOnly) => {}
+            Effect::Deny => {
+                if self.step != Some(Step::Block) {
+                    self.reply = reply(rule, state, values);
+                }
+                self.step = Some(Step::Block);
+            }
             Effect::AllowPhase => go_on = false,
+            Effect::AllowRequest => {
+                self.request_passed = true;
+                go_on = false;
+            }
             Effect::Allow => {
                 self.step = Some(Step::Allow);
                 go_on = false;
@@ -75,6 +94,11 @@ impl Judge for Outcome {
                 score: added,
                 target: report.target,
                 value: String::from_utf8_lossy(content).into_owned(),
+                data: rule
+                    .data
+                    .as_ref()
+                    .map(|text| expanded(text, state, values, 4 * REPORTED_BYTES))
+                    .unwrap_or_default(),
             });
         }
         go_on
@@ -85,8 +109,25 @@ fn message(rule: &Rule, state: &State, values: &Values) -> Arc<str> {
     let Some(text) = &rule.message else {
         return Arc::clone(&rule.msg);
     };
+    expanded(text, state, values, 4 * REPORTED_BYTES).into()
+}
+
+fn reply(rule: &Rule, state: &State, values: &Values) -> Option<Reply> {
+    let own = rule.reply.as_ref()?;
+    let redirect = own.redirect.as_ref();
+    Some(Reply {
+        status: own.status,
+        redirect: redirect.map(|text| expanded(text, state, values, MAX_REDIRECT)),
+        drop: own.drop,
+    })
+}
+
+/// A longer target of a redirect is cut: what a macro put into it is the client's.
+const MAX_REDIRECT: usize = 4 << 10;
+
+fn expanded(text: &Text, state: &State, values: &Values, most: usize) -> String {
     let mut expanded = Vec::new();
     state.expand(values, text, &mut expanded);
-    expanded.truncate(4 * REPORTED_BYTES);
-    String::from_utf8_lossy(&expanded).into()
+    expanded.truncate(most);
+    String::from_utf8_lossy(&expanded).into_owned()
 }

@@ -15,16 +15,21 @@ pub struct Pair<'a> {
 /// The pairs of a query or form: `&` separates and `;` does not. Empty pieces are skipped, a piece without `=` is a
 /// name with an empty value.
 pub fn query(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
-    text.split(|b| *b == b'&')
+    split(text, b'&')
+}
+
+/// The same with another separator.
+pub fn split(text: &[u8], separator: u8) -> impl Iterator<Item = Pair<'_>> {
+    text.split(move |b| *b == separator)
         .filter(|piece| !piece.is_empty())
-        .map(split)
+        .map(pair)
 }
 
 /// The pairs of a Cookie header (RFC 6265, section 5.4, read leniently as servers do): `;` separates, white space
 /// around a piece goes, quotes stay.
 pub fn cookies(header: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     let pieces = header.split(|b| *b == b';').map(<[u8]>::trim_ascii);
-    pieces.filter(|piece| !piece.is_empty()).map(split)
+    pieces.filter(|piece| !piece.is_empty()).map(pair)
 }
 
 /// `%XX` and `+` decoded once: `raw` itself when nothing is to be decoded, else `scratch`.
@@ -36,7 +41,7 @@ pub fn decode<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     }
 }
 
-fn split(piece: &[u8]) -> Pair<'_> {
+fn pair(piece: &[u8]) -> Pair<'_> {
     let at = memchr::memchr(b'=', piece).unwrap_or(piece.len());
     let (name, value) = piece.split_at(at);
     Pair {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use crate::{
     rule::{Action, Link, Name, Rule},
     text::{Names, Part, Text},
+    variable::Variable,
 };
 
 /// A transaction variable and its value, as decimal digits or plain letters.
@@ -26,7 +27,7 @@ pub(crate) fn text(pins: &[Pin<'_>]) -> String {
 pub(crate) fn hold(pins: &[Pin<'_>], names: &Names, rules: &mut [Rule]) {
     let pinned: HashSet<u16> = pins
         .iter()
-        .filter_map(|(name, _)| names.known(name.to_ascii_lowercase().as_bytes()))
+        .filter_map(|(name, _)| names.known(Variable::Tx, name.to_ascii_lowercase().as_bytes()))
         .collect();
     let changes = |action: &Action| matches!(action, Action::Set(Name::Slot(slot), _) if pinned.contains(slot));
     for link in rules.iter_mut().skip(1).flat_map(|rule| &mut rule.links) {
@@ -36,7 +37,7 @@ pub(crate) fn hold(pins: &[Pin<'_>], names: &Names, rules: &mut [Rule]) {
 
 /// Whether any rule asks for the variable, by name or in a macro of its operator.
 pub(crate) fn is_read(name: &str, names: &Names, rules: &[Rule]) -> bool {
-    let Some(slot) = names.known(name.to_ascii_lowercase().as_bytes()) else {
+    let Some(slot) = names.known(Variable::Tx, name.to_ascii_lowercase().as_bytes()) else {
         return false;
     };
     let holds = |text: &Text| {
@@ -83,6 +84,7 @@ SecAction "id:5,phase:1,pass,nolog,setvar:tx.unread=1"
             protocol: b"HTTP/1.1",
             headers: &headers,
             client: [192, 0, 2, 7].into(),
+            around: crate::Surroundings::default(),
         });
         let (verdict, _) = transaction.finish();
         verdict.matches.iter().map(|found| found.id).collect()

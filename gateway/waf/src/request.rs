@@ -1,6 +1,6 @@
 //! The borrowed view of a request that callers lend. Holds nothing, decides nothing.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// The head of a request. All bytes are as received unless said otherwise.
 #[derive(Clone, Copy)]
@@ -19,6 +19,29 @@ pub struct Request<'a> {
     pub headers: &'a dyn Headers,
     /// The client's address as the gateway determined it.
     pub client: IpAddr,
+    /// What the caller knows beside the request.
+    pub around: Surroundings<'a>,
+}
+
+/// What surrounds a request: time, identity, ends of the connection. The crate has no clock and asks nobody. All of it
+/// may be left at its default, and is then empty to the rules that read it.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Surroundings<'a> {
+    /// Now, since the Unix epoch. Without it nothing that rules keep between requests ever expires.
+    pub now: Duration,
+    /// Since the request's first byte.
+    pub elapsed: Duration,
+    /// The request's id (UNIQUE_ID).
+    pub id: &'a [u8],
+    /// The authenticated user, as a check before established it. Without one the name in a Basic `Authorization`
+    /// header, which nobody has verified.
+    pub user: &'a [u8],
+    /// The client's port.
+    pub client_port: u16,
+    /// The address that took the connection.
+    pub server: Option<IpAddr>,
+    /// Its port.
+    pub server_port: u16,
 }
 
 /// Header lines: names in lower case, values without the surrounding white space.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::{
     body,
     fault::Fault,
-    operator::Operator,
-    text::Text,
+    limits::Budget,
+    operator::{Operator, pattern::NamePattern},
+    seclang::Engine,
+    text::{Own, Text},
     transform::Transform,
-    variable::{DYNAMIC, Target},
+    variable::{DYNAMIC, Target, Variable},
 };
 
 /// When a rule is asked. The numbers are SecLang's.
@@ -69,9 +71,16 @@ pub(crate) struct Rule {
     pub(crate) msg: Arc<str>,
     /// The same when it holds macros.
     pub(crate) message: Option<Text>,
+    /// Reported beside the message; may hold macros.
+    pub(crate) data: Option<Text>,
     pub(crate) severity: Option<Severity>,
+    /// SecLang's own eight levels, 0 the worst.
+    pub(crate) level: Option<u8>,
+    pub(crate) rev: Arc<str>,
     pub(crate) tags: Arc<[Arc<str>]>,
     pub(crate) effect: Effect,
+    /// What a refusal by this rule says; nothing: the gateway's own answer.
+    pub(crate) reply: Option<Box<Reply>>,
     /// A match is reported.
     pub(crate) log: bool,
     /// Never empty: front ends refuse a rule without a condition.
@@ -81,10 +90,60 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// What `RULE` says of this rule. The end of a chain speaks as its beginning.
+    pub(crate) fn words(&self, own: Own) -> Text {
+        let fixed = |text: &str| Text::fixed(text.as_bytes());
+        match own {
+            Own::Id => fixed(&self.id.to_string()),
+            Own::Msg => self.message.clone().unwrap_or_else(|| fixed(&self.msg)),
+            Own::Severity => self
+                .level
+                .map_or_else(|| fixed(""), |level| fixed(&level.to_string())),
+            Own::Data => self.data.clone().unwrap_or_default(),
+            Own::Rev => fixed(&self.rev),
+        }
+    }
+
+    /// What is reported does not depend on what matched.
+    pub(crate) fn has_fixed_words(&self) -> bool {
+        let reply = self
+            .reply
+            .as_ref()
+            .and_then(|reply| reply.redirect.as_ref());
+        self.message.is_none()
+            && [self.data.as_ref(), reply]
+                .into_iter()
+                .flatten()
+                .all(|text| text.as_fixed().is_some())
+    }
+
+    /// Every text with macros.
+    pub(crate) fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let reply = self
+            .reply
+            .iter_mut()
+            .filter_map(|reply| reply.redirect.as_mut());
+        let links = self.links.iter_mut().flat_map(Link::texts_mut);
+        self.message
+            .iter_mut()
+            .chain(self.data.iter_mut())
+            .chain(reply)
+            .chain(links)
+    }
+
     /// A match changes what later rules see, or which are asked.
     pub(crate) fn sets_anything(&self) -> bool {
         self.skip_to.is_some() || self.links.iter().any(|link| !link.actions.is_empty())
     }
+}
+
+/// How a rule wants a request refused.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: Option<u16>,
+    pub(crate) redirect: Option<Text>,
+    /// The connection is closed without an answer.
+    pub(crate) drop: bool,
 }
 
 /// Where a rule was written.
@@ -106,6 +165,8 @@ pub(crate) enum Effect {
     Deny,
     /// Ends the evaluation: the request passes.
     Allow,
+    /// Ends the phases of the request; its answer is looked at.
+    AllowRequest,
     /// Ends this phase.
     AllowPhase,
 }
@@ -137,6 +198,37 @@ pub(crate) enum Action {
     RemoveTarget(Which, Target),
     /// How the body is to be read.
     BodyProcessor(Option<body::Kind>),
+    /// The variable goes away after so many seconds.
+    Expire(Name, Text),
+    /// The variable falls by so much in so many seconds.
+    Deprecate(Name, Text),
+    /// The collection is the one of this key from here on.
+    Keep(Variable, Text),
+    /// From here on rules refuse, only report, or are not asked.
+    Engine(Engine),
+    /// REQUEST_BODY holds the body whatever its type.
+    ForceBody(bool),
+    /// The body of the request, or of the answer, is looked at.
+    ReadBody(bool),
+    ReadResponse(bool),
+}
+
+impl Action {
+    fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let (one, two) = match self {
+            Self::Set(name, change) => (name.text_mut(), change.text_mut()),
+            Self::Expire(name, text) | Self::Deprecate(name, text) => (name.text_mut(), Some(text)),
+            Self::Keep(_, text) => (None, Some(text)),
+            Self::Remove(_)
+            | Self::RemoveTarget(..)
+            | Self::BodyProcessor(_)
+            | Self::Engine(_)
+            | Self::ForceBody(_)
+            | Self::ReadBody(_)
+            | Self::ReadResponse(_) => (None, None),
+        };
+        one.into_iter().chain(two)
+    }
 }
 
 /// Whose value changes.
@@ -144,7 +236,16 @@ pub(crate) enum Action {
 pub(crate) enum Name {
     Slot(u16),
     /// Put together from macros when the rule matches.
-    Made(Text),
+    Made(Variable, Text),
+}
+
+impl Name {
+    const fn text_mut(&mut self) -> Option<&mut Text> {
+        match self {
+            Self::Slot(_) => None,
+            Self::Made(_, text) => Some(text),
+        }
+    }
 }
 
 /// How it changes.
@@ -156,13 +257,38 @@ pub(crate) enum Change {
     Unset,
 }
 
+impl Change {
+    const fn text_mut(&mut self) -> Option<&mut Text> {
+        match self {
+            Self::Assign(text) | Self::Add(text) | Self::Subtract(text) => Some(text),
+            Self::Unset => None,
+        }
+    }
+}
+
 /// Rules named by `ctl`.
 #[derive(Debug)]
 pub(crate) enum Which {
     /// Inclusive ranges.
     Ids(Vec<(u32, u32)>),
-    Tag(Box<str>),
-    Msg(Box<str>),
+    Tag(Words),
+    Msg(Words),
+}
+
+/// A text, or a pattern where it looks like one.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Exact(Box<str>),
+    Pattern(Box<NamePattern>),
+}
+
+impl Words {
+    fn takes(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(own) => **own == *text,
+            Self::Pattern(pattern) => pattern.is_match(text.as_bytes()),
+        }
+    }
 }
 
 impl Which {
@@ -171,8 +297,8 @@ impl Which {
             Self::Ids(ranges) => ranges
                 .iter()
                 .any(|(first, last)| (*first..=*last).contains(&rule.id)),
-            Self::Tag(tag) => rule.tags.iter().any(|own| **own == **tag),
-            Self::Msg(msg) => *rule.msg == **msg,
+            Self::Tag(tag) => rule.tags.iter().any(|own| tag.takes(own)),
+            Self::Msg(msg) => msg.takes(&rule.msg),
         }
     }
 }
@@ -185,9 +311,9 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    /// `operand` is the operator's text, expanded.
-    pub(crate) fn holds(&self, value: &[u8], operand: &[u8]) -> bool {
-        self.operator.matches(value, operand) != self.negated
+    /// `operand` is the operator's text, expanded. What cannot be answered within the budget uses it up.
+    pub(crate) fn holds(&self, value: &[u8], operand: &[u8], budget: &mut Budget) -> bool {
+        self.operator.matches(value, operand, budget) != self.negated
     }
 
     /// The operand when it holds no macro.
@@ -197,11 +323,21 @@ impl Test {
 }
 
 impl Link {
+    fn texts_mut(&mut self) -> impl Iterator<Item = &mut Text> {
+        let operands = self
+            .tests
+            .iter_mut()
+            .filter_map(|test| test.operator.operand_mut());
+        let actions = self.actions.iter_mut().flat_map(Action::texts_mut);
+        operands.chain(actions)
+    }
+
     /// Whether the values can be scanned ahead, whatever other rules do meanwhile.
     pub(crate) fn is_scannable(&self) -> bool {
         let seen = |target: &Target| !target.count && !target.variables.intersects(DYNAMIC);
         let plain = |test: &Test| {
-            !test.negated && test.fixed().is_some() && !matches!(test.operator, Operator::Always)
+            let acts = matches!(test.operator, Operator::Always | Operator::GeoLookup);
+            !test.negated && test.fixed().is_some() && !acts
         };
         !self.targets.is_empty() && self.targets.iter().all(seen) && self.tests.iter().all(plain)
     }

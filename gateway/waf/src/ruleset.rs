@@ -1,13 +1,16 @@
 //! A compiled set of rules, shared by every request. Knows nothing of requests.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
+    collections::Collections,
     compile::Program,
     fault::Fault,
     native,
+    operator::Operator,
+    outside::{Geography, Outside},
     pins::{self, Pin},
-    rule::Rule,
+    rule::{Action, Rule},
     seclang::{self, Engine, Files, Loader},
     transaction::{Scratch, Suspended, Transaction},
     tuning::{Options, Tuning},
@@ -18,7 +21,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Ruleset {
     pub(crate) program: Program,
+    pub(crate) outside: Outside,
     engine: Engine,
+    warnings: Vec<Fault>,
 }
 
 /// One source of rules.
@@ -102,7 +107,64 @@ impl Ruleset {
         Ok(Self {
             program: Program::new(rules, loader.names).map_err(whole)?,
             engine: loader.engine,
+            outside: Outside {
+                settings: loader.settings,
+                ..Outside::default()
+            },
+            warnings: loader.warnings,
         })
+    }
+
+    /// What was read but does not do what its author may expect here, each with its file and line: look-ups that need
+    /// what a gateway does not have. Worth showing wherever rules are loaded.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Fault> {
+        let mut warnings = self.warnings.clone();
+        if self.outside.geography.is_none() {
+            let asks = |rule: &&Rule| {
+                let mut tests = rule.links.iter().flat_map(|link| &link.tests);
+                tests.any(|test| matches!(test.operator, Operator::GeoLookup))
+            };
+            let message = "@geoLookup never matches: no database of places is given";
+            let rules = self.program.rules.iter().filter(asks);
+            warnings.extend(rules.map(|rule| rule.origin.fault(rule.id, "", message.to_owned())));
+        }
+        warnings
+    }
+
+    /// What rules keep between requests. Give it to the ruleset that takes this one's place ([`Self::adopt`]), so that a
+    /// reload forgets neither counters nor blocks.
+    #[must_use]
+    pub const fn collections(&self) -> &Arc<Collections> {
+        &self.outside.collections
+    }
+
+    /// Keeps what rules keep in this store from here on.
+    pub fn adopt(&mut self, collections: Arc<Collections>) {
+        self.outside.collections = collections;
+    }
+
+    /// Whether any rule keeps anything between requests.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        let mut links = self.program.rules.iter().flat_map(|rule| &rule.links);
+        links.any(|link| {
+            let keeps = |action: &Action| matches!(action, Action::Keep(..));
+            link.actions.iter().any(keeps)
+        })
+    }
+
+    /// Whether any rule asks where an address is.
+    #[must_use]
+    pub fn locates(&self) -> bool {
+        let links = self.program.rules.iter().flat_map(|rule| &rule.links);
+        let mut tests = links.flat_map(|link| &link.tests);
+        tests.any(|test| matches!(test.operator, Operator::GeoLookup))
+    }
+
+    /// Answers `@geoLookup` from here on.
+    pub fn set_geography(&mut self, geography: Arc<dyn Geography>) {
+        self.outside.geography = Some(geography);
     }
 
     /// What SecRuleEngine says; [`Engine::On`] without SecLang. To heed it is the caller's business.

@@ -2,21 +2,25 @@
 //! fault with its file and line: nothing is skipped in silence. Reads no disk: files come through [`Files`].
 
 mod actions;
+mod ctl;
+mod directive;
 mod lexer;
 mod operator;
-mod pcre;
 mod rule;
+mod said;
 mod target;
 
 use std::sync::Arc;
 
-use lexer::Directive;
 use rule::{Read, Reader};
+use said::Skip;
 
 use crate::{
     fault::Fault,
-    rule::{Effect, Origin, Rule, Which},
-    text::Names,
+    operator::{pattern, pcre},
+    outside::Settings,
+    rule::{Effect, Origin, Reply, Rule, Words},
+    text::{Names, Own},
     transform::Transform,
     variable::{DYNAMIC, Target},
 };
@@ -77,6 +81,7 @@ struct Defaults {
     effect: Effect,
     log: bool,
     pipeline: Vec<Transform>,
+    reply: Option<Box<Reply>>,
 }
 
 impl Default for Defaults {
@@ -85,6 +90,7 @@ impl Default for Defaults {
             effect: Effect::Pass,
             log: true,
             pipeline: Vec::new(),
+            reply: None,
         }
     }
 }
@@ -93,74 +99,36 @@ impl Default for Defaults {
 pub(crate) struct Loader<'a> {
     pub(crate) names: Names,
     pub(crate) engine: Engine,
+    pub(crate) settings: Settings,
+    /// What was read but works otherwise than it seems.
+    pub(crate) warnings: Vec<Fault>,
     files: &'a dyn Files,
     defaults: [Defaults; 5],
     open: Option<Read>,
-    /// Rules that jump: their place, the marker.
-    jumps: Vec<(usize, String)>,
+    /// The chain under way is broken: its further links are not read.
+    broken: bool,
+    /// Sections of a server's configuration that are open; false: not for us, passed over.
+    sections: Vec<bool>,
+    /// Rules that jump: their place, where to.
+    jumps: Vec<(usize, Skip)>,
     /// Markers: the place of the rule after each.
     markers: Vec<(String, usize)>,
     /// Included files not yet left: a file may not include itself.
     depth: usize,
 }
 
-/// Files included by included files.
-const MAX_DEPTH: usize = 8;
-
-/// Directives that concern what the gateway's own settings govern: bodies, logs, storage, limits.
-const GOVERNED: &[&str] = &[
-    "seccomponentsignature",
-    "secrequestbodyaccess",
-    "secresponsebodyaccess",
-    "secrequestbodylimit",
-    "secrequestbodynofileslimit",
-    "secrequestbodyinmemorylimit",
-    "secrequestbodylimitaction",
-    "secrequestbodyjsondepthlimit",
-    "secargumentslimit",
-    "secresponsebodylimit",
-    "secresponsebodylimitaction",
-    "secresponsebodymimetype",
-    "secpcrematchlimit",
-    "secpcrematchlimitrecursion",
-    "sectmpdir",
-    "secdatadir",
-    "secuploaddir",
-    "secuploadkeepfiles",
-    "secuploadfilemode",
-    "secuploadfilelimit",
-    "sectmpsaveuploadedfiles",
-    "secauditengine",
-    "secauditlog",
-    "secauditlog2",
-    "secauditlogtype",
-    "secauditlogparts",
-    "secauditlogformat",
-    "secauditlogrelevantstatus",
-    "secauditlogstoragedir",
-    "secauditlogdirmode",
-    "secauditlogfilemode",
-    "secdebuglog",
-    "secdebugloglevel",
-    "secargumentseparator",
-    "seccookieformat",
-    "secunicodemapfile",
-    "secstatusengine",
-    "seccollectiontimeout",
-    "secserversignature",
-    "secwebappid",
-    "secgeolookupdb",
-    "seccontentinjection",
-];
-
 impl<'a> Loader<'a> {
     pub(crate) fn new(files: &'a dyn Files) -> Self {
         Self {
             names: Names::default(),
             engine: Engine::On,
+            settings: Settings::default(),
+            warnings: Vec::new(),
             files,
             defaults: Default::default(),
             open: None,
+            broken: false,
+            sections: Vec::new(),
             jumps: Vec::new(),
             markers: Vec::new(),
             depth: 0,
@@ -179,6 +147,7 @@ impl<'a> Loader<'a> {
             line: Some(line),
             path: String::new(),
         };
+        let outer = std::mem::take(&mut self.sections);
         for directive in lexer::directives(source.text) {
             let (line, done) = match directive {
                 Ok(directive) => (
@@ -188,101 +157,84 @@ impl<'a> Loader<'a> {
                 Err((line, message)) => (line, Err(message)),
             };
             if let Err(message) = done {
-                // A broken link would make the next SecRule a rule of its own.
                 self.open = None;
-                faults.push(Fault {
-                    rule: None,
-                    ..origin(line).fault(0, "", message)
-                });
+                faults.push(at(&origin(line), message));
             }
         }
+        if !self.sections.is_empty() {
+            faults.push(at(&origin(1), "a section is not closed".to_owned()));
+        }
+        self.sections = outer;
+        self.broken = false;
         self.close(rules);
     }
 
-    /// Resolves jumps once every source is read.
+    /// Resolves what needs every rule, once every source is read.
     pub(crate) fn finish(&mut self, rules: &mut [Rule], faults: &mut Vec<Fault>) {
-        for (at, marker) in self.jumps.drain(..) {
-            let to = self
-                .markers
-                .iter()
-                .find(|(name, place)| *name == marker && *place > at);
+        for (at, skip) in self.jumps.drain(..) {
+            let phase = rules.get(at).and_then(|rule| rule.phase);
+            let to = match &skip {
+                Skip::After(marker) => {
+                    let mut later = self.markers.iter().filter(|(_, place)| *place > at);
+                    later
+                        .find(|(name, _)| name == marker)
+                        .map(|(_, place)| *place)
+                }
+                // Rules taken away count no more.
+                Skip::Rules(count) => {
+                    let own = |rule: &Rule| rule.phase == phase && !rule.links.is_empty();
+                    let later = rules
+                        .iter()
+                        .enumerate()
+                        .skip(at + 1)
+                        .filter(|(_, rule)| own(rule));
+                    later
+                        .map(|(place, _)| place + 1)
+                        .nth(count - 1)
+                        .or(Some(rules.len()))
+                }
+            };
             let Some(rule) = rules.get_mut(at) else {
                 continue;
             };
-            match to.and_then(|(_, place)| u32::try_from(*place).ok()) {
-                Some(place) => rule.skip_to = Some(place),
-                None => faults.push(rule.origin.fault(
-                    rule.id,
-                    "",
-                    format!("no marker {marker} follows"),
-                )),
+            rule.skip_to = to.and_then(|place| u32::try_from(place).ok());
+            if let (None, Skip::After(marker)) = (rule.skip_to, &skip) {
+                let message = format!("no marker {marker} follows");
+                faults.push(rule.origin.fault(rule.id, "", message));
             }
         }
-    }
-
-    fn directive(
-        &mut self,
-        directive: &Directive,
-        origin: &Origin,
-        rules: &mut Vec<Rule>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), String> {
-        let argument = |at: usize| directive.arguments.get(at).map_or("", String::as_str);
-        let name = directive.name.to_ascii_lowercase();
-        if name != "secrule" {
-            self.close(rules);
+        for rule in rules {
+            let words = [Own::Id, Own::Msg, Own::Severity, Own::Data, Own::Rev]
+                .map(|own| (own, rule.words(own)));
+            for text in rule.texts_mut() {
+                text.settle(|asked| {
+                    let known = words.iter().find(|(own, _)| *own == asked);
+                    known.map(|(_, text)| text.clone()).unwrap_or_default()
+                });
+            }
         }
-        match name.as_str() {
-            "secrule" => self.sec_rule(origin, argument(0), argument(1), argument(2), rules)?,
-            "secaction" => self.begin(origin, None, argument(0), rules)?,
-            "secmarker" => self.markers.push((argument(0).to_owned(), rules.len())),
-            "secdefaultaction" => {
-                let (phase, defaults) = rule::defaults(argument(0))?;
-                if let Some(place) = self.defaults.get_mut(phase as usize) {
-                    *place = defaults;
-                }
-            }
-            "secruleengine" => self.engine = engine(argument(0))?,
-            "secruleremovebyid" => self.remove(&Which::Ids(ids(&directive.arguments)?), rules),
-            "secruleremovebytag" => self.remove(&Which::Tag(argument(0).into()), rules),
-            "secruleremovebymsg" => self.remove(&Which::Msg(argument(0).into()), rules),
-            "secruleupdatetargetbyid" => self.update_target(
-                &Which::Ids(vec![rule::id_range(argument(0))?]),
-                argument(1),
-                rules,
-            )?,
-            "secruleupdatetargetbytag" => {
-                self.update_target(&Which::Tag(argument(0).into()), argument(1), rules)?
-            }
-            "secruleupdatetargetbymsg" => {
-                self.update_target(&Which::Msg(argument(0).into()), argument(1), rules)?
-            }
-            "include" => self.include(origin, argument(0), false, rules, faults)?,
-            "includeoptional" => self.include(origin, argument(0), true, rules, faults)?,
-            _ if GOVERNED.contains(&name.as_str()) => {}
-            _ => return Err(format!("the directive {} is not supported", directive.name)),
-        }
-        Ok(())
     }
 
     fn sec_rule(
         &mut self,
         origin: &Origin,
-        variables: &str,
-        operator: &str,
-        actions: &str,
+        (variables, operator, actions): (&str, &str, &str),
         rules: &mut Vec<Rule>,
     ) -> Result<(), String> {
+        let chain = actions::split(actions)
+            .is_ok_and(|items| items.iter().any(|item| item.name == "chain"));
+        if std::mem::replace(&mut self.broken, chain) && self.open.is_none() {
+            return Ok(());
+        }
         let Some(mut read) = self.open.take() else {
-            return self.begin(origin, Some((variables, operator)), actions, rules);
+            self.begin(origin, Some((variables, operator)), actions, rules)?;
+            self.broken = false;
+            return Ok(());
         };
-        let mut reader = Reader {
-            names: &mut self.names,
-            files: self.files,
-            defaults: &self.defaults,
-            source: &origin.source,
-        };
-        reader.further(&mut read, (variables, operator), actions)?;
+        self.reading(origin, |reader| {
+            reader.further(&mut read, (variables, operator), actions)
+        })?;
+        self.broken = false;
         self.open = Some(read);
         self.close_unless_chained(rules);
         Ok(())
@@ -295,15 +247,28 @@ impl<'a> Loader<'a> {
         actions: &str,
         rules: &mut Vec<Rule>,
     ) -> Result<(), String> {
+        let read = self.reading(origin, |reader| {
+            reader.first(origin.clone(), condition, actions)
+        })?;
+        self.open = Some(read);
+        self.close_unless_chained(rules);
+        Ok(())
+    }
+
+    /// Lends everything that rules are read with; what reading warns of gets its place.
+    fn reading<T>(&mut self, origin: &Origin, read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+        let mut warnings = Vec::new();
         let mut reader = Reader {
             names: &mut self.names,
             files: self.files,
             defaults: &self.defaults,
             source: &origin.source,
+            warnings: &mut warnings,
         };
-        self.open = Some(reader.first(origin.clone(), condition, actions)?);
-        self.close_unless_chained(rules);
-        Ok(())
+        let done = read(&mut reader);
+        self.warnings
+            .extend(warnings.into_iter().map(|message| at(origin, message)));
+        done
     }
 
     fn close_unless_chained(&mut self, rules: &mut Vec<Rule>) {
@@ -314,75 +279,27 @@ impl<'a> Loader<'a> {
 
     fn close(&mut self, rules: &mut Vec<Rule>) {
         if let Some(read) = self.open.take() {
-            self.jumps
-                .extend(read.skip_after.map(|marker| (rules.len(), marker)));
+            self.jumps.extend(read.skip.map(|skip| (rules.len(), skip)));
             rules.push(read.rule);
         }
     }
+}
 
-    /// Takes rules away. Their places stay: markers and jumps count on them.
-    fn remove(&self, which: &Which, rules: &mut [Rule]) {
-        for rule in rules.iter_mut().filter(|rule| which.takes(rule)) {
-            rule.links.clear();
-        }
+fn at(origin: &Origin, message: String) -> Fault {
+    Fault {
+        rule: None,
+        ..origin.fault(0, "", message)
     }
+}
 
-    fn update_target(
-        &mut self,
-        which: &Which,
-        text: &str,
-        rules: &mut [Rule],
-    ) -> Result<(), String> {
-        let (include, except) = target::targets(text, &mut self.names)?;
-        for link in rules
-            .iter_mut()
-            .filter(|rule| which.takes(rule))
-            .filter_map(|rule| rule.links.first_mut())
-        {
-            link.targets.extend(include.iter().cloned());
-            link.except.extend(except.iter().cloned());
-        }
-        Ok(())
+/// A tag or message as directives and `ctl` name them: a pattern, as in ModSecurity 2, where it cannot be a plain text.
+fn which(text: &str) -> Result<Words, String> {
+    let text = text.trim_matches('\'');
+    if text.contains(['*', '+', '[', '(', '|', '^', '$', '\\']) {
+        let pattern = pattern::selector(&pcre::translate(text))?;
+        return Ok(Words::Pattern(Box::new(pattern)));
     }
-
-    fn include(
-        &mut self,
-        origin: &Origin,
-        pattern: &str,
-        optional: bool,
-        rules: &mut Vec<Rule>,
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), String> {
-        if self.depth >= MAX_DEPTH {
-            return Err(format!(
-                "files include each other more than {MAX_DEPTH} deep"
-            ));
-        }
-        let names = self.files.list(&origin.source, pattern)?;
-        if names.is_empty() && !optional {
-            return Err(format!("no file fits {pattern}"));
-        }
-        self.depth += 1;
-        for name in names {
-            let text = match self.files.read("", &name) {
-                Ok(text) => text,
-                Err(message) => {
-                    faults.push(origin.fault(0, "", message));
-                    continue;
-                }
-            };
-            self.read(
-                &Source {
-                    name: &name,
-                    text: &text,
-                },
-                rules,
-                faults,
-            );
-        }
-        self.depth -= 1;
-        Ok(())
-    }
+    Ok(Words::Exact(text.into()))
 }
 
 /// A value as SecLang names it, for an exclusion: something that a request or an answer holds.
@@ -402,12 +319,4 @@ fn engine(text: &str) -> Result<Engine, String> {
             ));
         }
     })
-}
-
-fn ids(arguments: &[String]) -> Result<Vec<(u32, u32)>, String> {
-    let pieces = arguments.iter().flat_map(|text| text.split([' ', ',']));
-    pieces
-        .filter(|text| !text.is_empty())
-        .map(rule::id_range)
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! One request from its first byte to the verdict. Values are scanned as they become known; what a match means is
 //! decided here.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{
     body,
@@ -12,13 +12,14 @@ use crate::{
     rule::Phase,
     ruleset::Ruleset,
     run::{
+        body::Reading,
         collect::{Into, Value, Values},
         scan::{Audience, Found, Hit, Scanner},
         state::State,
         walk::{Buffers, Walk},
     },
+    seclang::Engine,
     tuning::Tuning,
-    variable::Variable,
     verdict::{Refusal, Step, Verdict},
 };
 
@@ -81,10 +82,30 @@ impl<'r> Transaction<'r> {
 
     /// Judges everything that is known before the body.
     pub fn evaluate_headers(&mut self, request: &Request<'_>) -> Step {
-        self.scratch
-            .values
-            .head(request, self.ruleset.program.reads, &self.tuning.limits);
+        let around = &request.around;
+        self.scratch.state.begin(around.now, around.elapsed);
+        let mut into = Into::new(
+            &mut self.scratch.values,
+            self.ruleset.program.reads,
+            &self.tuning.limits,
+        );
+        into.head(request, &self.ruleset.outside.settings);
         self.phase(Phase::RequestHeaders)
+    }
+
+    /// Says what time it is by now, since the Unix epoch: rules that ask what comes next may ask how long it took.
+    pub fn advance(&mut self, now: Duration) {
+        self.scratch.state.advance(now);
+    }
+
+    /// Says that the body which follows is only the beginning of what the client sent.
+    pub const fn cut_body(&mut self) {
+        self.scratch.values.cut_body();
+    }
+
+    /// Says that the answer's body which follows is only its beginning.
+    pub const fn cut_response(&mut self) {
+        self.scratch.values.cut_response();
     }
 
     /// Judges the body, whole and without transfer or content codings. Call it with nothing when there is no body.
@@ -94,17 +115,28 @@ impl<'r> Transaction<'r> {
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        let processor = self.scratch.state.processor.flatten();
-        into.body(&mut self.scratch.body, processor, content_type, bytes);
+        let state = &self.scratch.state;
+        let how = Reading {
+            processor: state.processor.flatten(),
+            force: state.force_body,
+            separator: self.ruleset.outside.settings.separator,
+        };
+        let bytes = match state.read_body {
+            Some(false) => &[],
+            _ => bytes,
+        };
+        into.body(&mut self.scratch.body, how, content_type, bytes);
         self.phase(Phase::RequestBody)
     }
 
     /// Judges the answer's status and headers.
     pub fn evaluate_response(&mut self, status: u16, headers: &dyn Headers) -> Step {
-        let reads = self.ruleset.program.reads;
-        self.scratch
-            .values
-            .response(status, headers, reads, &self.tuning.limits);
+        let mut into = Into::new(
+            &mut self.scratch.values,
+            self.ruleset.program.reads,
+            &self.tuning.limits,
+        );
+        into.response(status, headers);
         self.phase(Phase::ResponseHeaders)
     }
 
@@ -115,15 +147,16 @@ impl<'r> Transaction<'r> {
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        into.alone(Variable::ResponseBody, bytes);
+        if self.scratch.state.read_response != Some(false) {
+            into.response_body(bytes);
+        }
         self.phase(Phase::ResponseBody)
     }
 
     /// Whether the request, or its answer, would be refused as things stand.
     #[must_use]
     pub fn blocks(&self) -> bool {
-        let unjudged = self.refusal().is_some() && self.tuning.refuse_unjudged;
-        self.outcome.step != Some(Step::Allow) && (self.step() == Step::Block || unjudged)
+        self.step() == Step::Block
     }
 
     /// What is known so far. Matches and score are what came since the last verdict: several add up.
@@ -135,6 +168,11 @@ impl<'r> Transaction<'r> {
             score,
             matches,
             refusal,
+            reply: if block {
+                self.outcome.reply.clone()
+            } else {
+                None
+            },
         }
     }
 
@@ -174,8 +212,14 @@ impl<'r> Transaction<'r> {
 
     /// What is known now.
     fn step(&self) -> Step {
+        // A rule may have turned refusing off (`ctl:ruleEngine`).
+        let reports = matches!(
+            self.scratch.state.engine,
+            Some(Engine::DetectionOnly | Engine::Off)
+        );
         match self.outcome.step {
             Some(step) => step,
+            None if reports => Step::Continue,
             None if self.outcome.score >= self.tuning.threshold => Step::Block,
             None if self.tuning.refuse_unjudged && self.refusal().is_some() => Step::Block,
             None => Step::Continue,
@@ -188,7 +232,12 @@ impl<'r> Transaction<'r> {
     }
 
     fn phase(&mut self, phase: Phase) -> Step {
-        if self.outcome.step != Some(Step::Allow) {
+        // The logging phase refuses nothing; whatever let the request pass, it keeps its count.
+        let passed = self.outcome.step == Some(Step::Allow)
+            || self.outcome.request_passed
+                && matches!(phase, Phase::RequestHeaders | Phase::RequestBody);
+        let off = self.scratch.state.engine == Some(Engine::Off);
+        if !off && (!passed || phase == Phase::Logging) {
             self.scan(phase);
             self.conclude(phase);
         }
@@ -259,6 +308,7 @@ impl<'r> Transaction<'r> {
         } = &mut self.scratch;
         let mut walk = Walk {
             program: &self.ruleset.program,
+            outside: &self.ruleset.outside,
             tuning: self.tuning,
             values,
             state,

@@ -39,19 +39,37 @@ variables! {
     RawBody "body", RequestBody "request_body", RequestBodyLength "body_length",
     ArgsCombinedSize "args_combined_size", FilesCombinedSize "files_combined_size",
     BodyProcessor "body_processor", BodyError "body_error",
+    BodyErrorText "body_error_msg",
     /// Two parsers could read the body differently.
-    MultipartStrictError "multipart_strict_error", RemoteAddr "client",
+    MultipartStrictError "multipart_strict_error",
+    /// What was odd about the body, one member per kind of oddity.
+    MultipartFlaw "multipart_flaw", BadEscape "urlencoded_error",
+    FileSize "files_sizes", FileContent "files_content",
+    FullRequest "full_request", FullRequestLength "full_request_length",
+    InboundError "inbound_data_error", OutboundError "outbound_data_error",
+    RemoteAddr "client", RemotePort "client_port", RemoteUser "user", AuthType "auth_type",
+    ServerAddr "server", ServerName "server_name", ServerPort "server_port", PathInfo "path_info",
+    /// The time of day, one member per unit.
+    Time "time", UniqueId "unique_id", Constant "constant",
     ResponseStatus "response_status", ResponseProtocol "response_protocol",
-    ResponseHeader "response_header", ResponseHeaderName "response_headers_names",
-    ResponseBody "response_body",
-    /// What rules remember; also the collections that other engines keep between requests.
-    Tx "tx", MatchedVar "matched_var", MatchedVars "matched_vars",
-    MatchedVarName "matched_var_name", MatchedVarNames "matched_vars_names", UniqueId "unique_id",
+    StatusLine "status_line", ResponseHeader "response_header",
+    ResponseHeaderName "response_headers_names", ResponseContentType "response_content_type",
+    ResponseContentLength "response_content_length", ResponseBody "response_body",
+    /// What rules remember during one request.
+    Tx "tx",
+    /// Collections kept between requests.
+    Ip "ip", Global "global", Session "session", User "user_collection", Resource "resource",
+    /// What geoLookup and setenv leave.
+    Geo "geo", Env "env",
+    MatchedVar "matched_var", MatchedVars "matched_vars",
+    MatchedVarName "matched_var_name", MatchedVarNames "matched_vars_names",
+    HighestSeverity "highest_severity", Duration "duration", RuleOwn "rule",
+    SessionId "session_id", UserId "user_id",
 }
 
 /// A set of variables.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Variables(u64);
+pub(crate) struct Variables(u128);
 
 impl Variables {
     pub(crate) const NONE: Self = Self(0);
@@ -96,13 +114,17 @@ impl Variables {
 }
 
 use Variable::{
-    ArgsCombinedSize, BodyArgName, BodyError, BodyProcessor, Cookie, CookieName, File, FileField,
-    FilesCombinedSize, FormArg, JsonArg, MatchedVar, MatchedVarName, MatchedVarNames, MatchedVars,
-    Method, MultipartArg, MultipartStrictError, PartHeader, Path, PlainBody, Protocol, QueryArg,
-    QueryArgName, QueryString, RawBody, RemoteAddr, RequestBasename, RequestBody,
-    RequestBodyLength, RequestFilename, RequestHeader, RequestHeaderName, RequestLine, RequestUri,
-    RequestUriRaw, ResponseBody, ResponseHeader, ResponseHeaderName, ResponseProtocol,
-    ResponseStatus, Tx, UniqueId, XmlAttribute, XmlText,
+    ArgsCombinedSize, AuthType, BadEscape, BodyArgName, BodyError, BodyErrorText, BodyProcessor,
+    Constant, Cookie, CookieName, Duration, Env, File, FileContent, FileField, FileSize,
+    FilesCombinedSize, FormArg, FullRequest, FullRequestLength, Geo, Global, HighestSeverity,
+    InboundError, Ip, JsonArg, MatchedVar, MatchedVarName, MatchedVarNames, MatchedVars, Method,
+    MultipartArg, MultipartFlaw, MultipartStrictError, OutboundError, PartHeader, Path, PathInfo,
+    PlainBody, Protocol, QueryArg, QueryArgName, QueryString, RawBody, RemoteAddr, RemotePort,
+    RemoteUser, RequestBasename, RequestBody, RequestBodyLength, RequestFilename, RequestHeader,
+    RequestHeaderName, RequestLine, RequestUri, RequestUriRaw, Resource, ResponseBody,
+    ResponseContentLength, ResponseContentType, ResponseHeader, ResponseHeaderName,
+    ResponseProtocol, ResponseStatus, RuleOwn, ServerAddr, ServerName, ServerPort, Session,
+    SessionId, StatusLine, Time, Tx, UniqueId, User, UserId, XmlAttribute, XmlText,
 };
 
 /// Known once the body has been read.
@@ -123,20 +145,44 @@ pub(crate) const FROM_BODY: Variables = Variables::of(&[
     ArgsCombinedSize,
     FilesCombinedSize,
     BodyError,
+    BodyErrorText,
     MultipartStrictError,
+    MultipartFlaw,
+    BadEscape,
+    FileSize,
+    FileContent,
+    FullRequest,
+    FullRequestLength,
+    InboundError,
 ]);
 
 /// Known once the answer's status and headers have arrived.
 pub(crate) const FROM_RESPONSE: Variables = Variables::of(&[
     ResponseStatus,
     ResponseProtocol,
+    StatusLine,
     ResponseHeader,
     ResponseHeaderName,
+    ResponseContentType,
+    ResponseContentLength,
 ]);
 
-/// Written by rules while they run: never scanned ahead.
-pub(crate) const DYNAMIC: Variables =
-    Variables::of(&[Tx, MatchedVar, MatchedVars, MatchedVarName, MatchedVarNames]);
+/// Members behind slots: what rules write by name.
+pub(crate) const WRITTEN: Variables =
+    Variables::of(&[Tx, Ip, Global, Session, User, Resource, Geo, Env]);
+
+/// Written by rules, or changing, while they run: never scanned ahead.
+pub(crate) const DYNAMIC: Variables = WRITTEN.union(Variables::of(&[
+    MatchedVar,
+    MatchedVars,
+    MatchedVarName,
+    MatchedVarNames,
+    HighestSeverity,
+    Duration,
+    RuleOwn,
+    SessionId,
+    UserId,
+]));
 
 const XML: Variables = Variables::of(&[XmlText, XmlAttribute]);
 const POST: Variables = Variables::of(&[FormArg, JsonArg, MultipartArg, PlainBody]);
@@ -209,20 +255,107 @@ pub(crate) const SECLANG: &[(&str, Variables)] = &[
     ("REQUEST_BODY_LENGTH", Variables::of(&[RequestBodyLength])),
     ("REQBODY_PROCESSOR", Variables::of(&[BodyProcessor])),
     ("REQBODY_ERROR", Variables::of(&[BodyError])),
+    ("REQBODY_ERROR_MSG", Variables::of(&[BodyErrorText])),
+    ("REQBODY_PROCESSOR_ERROR", Variables::of(&[BodyError])),
+    ("REQBODY_PROCESSOR_ERROR_MSG", Variables::of(&[BodyErrorText])),
     ("MULTIPART_STRICT_ERROR", Variables::of(&[MultipartStrictError])),
+    ("MULTIPART_NAME", Variables::of(&[FileField])),
+    ("MULTIPART_FILENAME", Variables::of(&[File])),
+    ("URLENCODED_ERROR", Variables::of(&[BadEscape])),
+    ("FILES_SIZES", Variables::of(&[FileSize])),
+    ("FILES_TMP_CONTENT", Variables::of(&[FileContent])),
+    ("FULL_REQUEST", Variables::of(&[FullRequest])),
+    ("FULL_REQUEST_LENGTH", Variables::of(&[FullRequestLength])),
+    ("INBOUND_DATA_ERROR", Variables::of(&[InboundError])),
+    ("OUTBOUND_DATA_ERROR", Variables::of(&[OutboundError])),
     ("REMOTE_ADDR", Variables::of(&[RemoteAddr])),
+    // The gateway asks no name server: a host is its address. USERAGENT_IP is the address behind trusted proxies.
+    ("REMOTE_HOST", Variables::of(&[RemoteAddr])),
+    ("USERAGENT_IP", Variables::of(&[RemoteAddr])),
+    ("REMOTE_PORT", Variables::of(&[RemotePort])),
+    ("REMOTE_USER", Variables::of(&[RemoteUser])),
+    ("AUTH_TYPE", Variables::of(&[AuthType])),
+    ("SERVER_ADDR", Variables::of(&[ServerAddr])),
+    ("SERVER_NAME", Variables::of(&[ServerName])),
+    ("SERVER_PORT", Variables::of(&[ServerPort])),
+    ("PATH_INFO", Variables::of(&[PathInfo])),
+    ("STATUS_LINE", Variables::of(&[StatusLine])),
+    ("RESPONSE_CONTENT_TYPE", Variables::of(&[ResponseContentType])),
+    ("RESPONSE_CONTENT_LENGTH", Variables::of(&[ResponseContentLength])),
     ("RESPONSE_STATUS", Variables::of(&[ResponseStatus])),
     ("RESPONSE_PROTOCOL", Variables::of(&[ResponseProtocol])),
     ("RESPONSE_HEADERS", Variables::of(&[ResponseHeader])),
     ("RESPONSE_HEADERS_NAMES", Variables::of(&[ResponseHeaderName])),
     ("RESPONSE_BODY", Variables::of(&[ResponseBody])),
     ("TX", Variables::of(&[Tx])),
+    ("IP", Variables::of(&[Ip])),
+    ("GLOBAL", Variables::of(&[Global])),
+    ("SESSION", Variables::of(&[Session])),
+    ("USER", Variables::of(&[User])),
+    ("RESOURCE", Variables::of(&[Resource])),
+    ("GEO", Variables::of(&[Geo])),
+    ("ENV", Variables::of(&[Env])),
+    ("HIGHEST_SEVERITY", Variables::of(&[HighestSeverity])),
+    ("DURATION", Variables::of(&[Duration])),
+    ("RULE", Variables::of(&[RuleOwn])),
+    ("SESSIONID", Variables::of(&[SessionId])),
+    ("USERID", Variables::of(&[UserId])),
     ("MATCHED_VAR", Variables::of(&[MatchedVar])),
     ("MATCHED_VARS", Variables::of(&[MatchedVars])),
     ("MATCHED_VAR_NAME", Variables::of(&[MatchedVarName])),
     ("MATCHED_VARS_NAMES", Variables::of(&[MatchedVarNames])),
     ("UNIQUE_ID", Variables::of(&[UniqueId])),
 ];
+
+/// SecLang's names for one member of a set.
+#[rustfmt::skip]
+pub(crate) const SECLANG_MEMBERS: &[(&str, Variable, &str)] = &[
+    ("MULTIPART_BOUNDARY_QUOTED", MultipartFlaw, "boundary_quoted"),
+    ("MULTIPART_BOUNDARY_WHITESPACE", MultipartFlaw, "boundary_whitespace"),
+    ("MULTIPART_DATA_BEFORE", MultipartFlaw, "data_before"),
+    ("MULTIPART_DATA_AFTER", MultipartFlaw, "data_after"),
+    ("MULTIPART_HEADER_FOLDING", MultipartFlaw, "header_folding"),
+    ("MULTIPART_INVALID_HEADER_FOLDING", MultipartFlaw, "invalid_header_folding"),
+    ("MULTIPART_LF_LINE", MultipartFlaw, "lf_line"),
+    ("MULTIPART_CRLF_LF_LINES", MultipartFlaw, "lf_line"),
+    ("MULTIPART_INVALID_QUOTING", MultipartFlaw, "invalid_quoting"),
+    ("MULTIPART_UNMATCHED_BOUNDARY", MultipartFlaw, "unmatched_boundary"),
+    ("MULTIPART_MISSING_SEMICOLON", MultipartFlaw, "missing_semicolon"),
+    ("MULTIPART_INVALID_PART", MultipartFlaw, "invalid_part"),
+    ("MULTIPART_FILE_LIMIT_EXCEEDED", MultipartFlaw, "file_limit"),
+    ("TIME", Time, "clock"),
+    ("TIME_EPOCH", Time, "epoch"),
+    ("TIME_YEAR", Time, "year"),
+    ("TIME_MON", Time, "mon"),
+    ("TIME_DAY", Time, "day"),
+    ("TIME_WDAY", Time, "wday"),
+    ("TIME_HOUR", Time, "hour"),
+    ("TIME_MIN", Time, "min"),
+    ("TIME_SEC", Time, "sec"),
+    ("MODSEC_BUILD", Constant, "build"),
+    ("WEBAPPID", Constant, "webappid"),
+    // A pattern that exceeds its steps ends the request's judging: no rule lives to see it.
+    ("MSC_PCRE_ERROR", Constant, "zero"),
+    ("MSC_PCRE_LIMITS_EXCEEDED", Constant, "zero"),
+];
+
+/// What cannot be had here, and why.
+#[rustfmt::skip]
+pub(crate) const SECLANG_REFUSED: &[(&str, &str)] = &[
+    ("FILES_TMPNAMES", "uploads are not stored: read FILES_TMP_CONTENT"),
+    ("SCRIPT_BASENAME", NO_SCRIPT), ("SCRIPT_FILENAME", NO_SCRIPT), ("SCRIPT_GID", NO_SCRIPT),
+    ("SCRIPT_GROUPNAME", NO_SCRIPT), ("SCRIPT_MODE", NO_SCRIPT), ("SCRIPT_UID", NO_SCRIPT),
+    ("SCRIPT_USERNAME", NO_SCRIPT),
+    ("STREAM_INPUT_BODY", "bodies are not changed: read REQUEST_BODY"),
+    ("STREAM_OUTPUT_BODY", "bodies are not changed: read RESPONSE_BODY"),
+    ("WEBSERVER_ERROR_LOG", "the application's log is not the gateway's"),
+    ("SDBM_DELETE_ERROR", "collections are kept in memory, in no SDBM file"),
+    ("PERF_ALL", NO_PERF), ("PERF_COMBINED", NO_PERF), ("PERF_GC", NO_PERF), ("PERF_LOGGING", NO_PERF),
+    ("PERF_PHASE1", NO_PERF), ("PERF_PHASE2", NO_PERF), ("PERF_PHASE3", NO_PERF), ("PERF_PHASE4", NO_PERF),
+    ("PERF_PHASE5", NO_PERF), ("PERF_RULES", NO_PERF), ("PERF_SREAD", NO_PERF), ("PERF_SWRITE", NO_PERF),
+];
+const NO_SCRIPT: &str = "a gateway sees no script files";
+const NO_PERF: &str = "timings are in the metrics";
 
 /// Which members of a collection.
 #[derive(Clone, Debug)]
@@ -267,7 +400,7 @@ mod tests {
 
     #[test]
     fn every_variable_fits_the_set() {
-        assert!(Variable::ALL.len() <= 64);
+        assert!(Variable::ALL.len() <= 128);
         for (at, variable) in Variable::ALL.iter().enumerate() {
             assert_eq!(*variable as usize, at);
             assert!(Variables::of(&[*variable]).has(*variable));

@@ -26,6 +26,20 @@ pub struct Verdict {
     pub matches: Vec<Match>,
     /// Why the request could not be judged, if it could not; it is refused then.
     pub refusal: Option<Refusal>,
+    /// How the rule that blocks wants it done. `None`: the caller's own answer.
+    pub reply: Option<Reply>,
+}
+
+/// How a rule wants a request refused (SecLang's `status`, `redirect`, `drop`). Only of a verdict that blocks.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Reply {
+    /// The status of the answer; 3xx only with `redirect`.
+    pub status: Option<u16>,
+    /// Where the client is sent instead. Macros are resolved: the text may hold what the client sent, so the caller
+    /// must refuse it as a header's value if it holds control characters.
+    pub redirect: Option<String>,
+    /// Close the connection without an answer.
+    pub drop: bool,
 }
 
 /// One rule and one value it matched.
@@ -45,6 +59,9 @@ pub struct Match {
     pub target: String,
     /// What the rule saw, after its transformations, cut to 200 bytes.
     pub value: String,
+    /// SecLang's `logdata`, macros resolved, cut to 800 bytes; empty without one. Like `value` it holds what the client
+    /// sent: mask it.
+    pub data: String,
 }
 
 /// Why a request cannot be judged.

@@ -44,6 +44,7 @@ fn a_clean_request_allocates_nothing() {
         protocol: b"HTTP/1.1",
         headers: &headers,
         client: [192, 0, 2, 7].into(),
+        around: waf::Surroundings::default(),
     };
     let mut scratch = Scratch::default();
     let mut decide = || {

@@ -46,6 +46,7 @@ fn judge(
         protocol: b"HTTP/1.1",
         headers,
         client: [192, 0, 2, 1].into(),
+        around: waf::Surroundings::default(),
     });
     transaction.evaluate_body(content_type.as_bytes(), body);
     transaction.evaluate_response(200, headers);

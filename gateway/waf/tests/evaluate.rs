@@ -134,6 +134,7 @@ fn judge(rules: &Ruleset, case: &Case) -> Verdict {
             .unwrap_or("192.0.2.1")
             .parse()
             .unwrap(),
+        around: waf::Surroundings::default(),
     });
     if let Some(body) = &case.body {
         transaction.evaluate_body(

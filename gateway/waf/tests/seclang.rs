@@ -49,6 +49,7 @@ fn judge(text: &str, query: &str) -> Verdict {
         protocol: b"HTTP/1.1",
         headers: &[("host", "a.example"), ("user-agent", "nikto/2")],
         client: [192, 0, 2, 1].into(),
+        around: waf::Surroundings::default(),
     });
     transaction.evaluate_body(b"", b"");
     transaction.finish().0

@@ -165,6 +165,7 @@ fn evaluate_head(transaction: &mut Transaction<'_>, request: &Request<'_>) -> St
         },
         headers: &Lines(request.headers),
         client: request.client,
+        around: waf::Surroundings::default(),
     })
 }
 

@@ -149,6 +149,7 @@ impl Exchange {
             protocol: b"HTTP/1.1",
             headers: &self.headers,
             client: [192, 0, 2, 7].into(),
+            around: waf::Surroundings::default(),
         });
         let kind = self.headers.iter().find(|(name, _)| name == b"content-type");
         transaction.evaluate_body(kind.map_or(&[], |(_, value)| value), &self.body);

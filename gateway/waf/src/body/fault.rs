@@ -97,6 +97,22 @@ pub enum Flaw {
 }
 
 impl Flaw {
+    /// Every one.
+    pub const ALL: [Self; 12] = [
+        Self::BadEscape,
+        Self::DuplicateKey,
+        Self::BoundaryQuoted,
+        Self::BoundaryWhitespace,
+        Self::DataBefore,
+        Self::DataAfter,
+        Self::HeaderFolding,
+        Self::LfLine,
+        Self::InvalidQuoting,
+        Self::UnmatchedBoundary,
+        Self::TransferEncoding,
+        Self::PartCharset,
+    ];
+
     /// True where parsers are known to disagree so far that content hides. The others occur in honest traffic.
     pub const fn dangerous(self) -> bool {
         !matches!(

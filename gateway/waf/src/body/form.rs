@@ -13,7 +13,12 @@ pub(super) fn parse(
     if memchr_iter(b'%', bytes).any(|at| !escaped(bytes, at)) {
         out.flaw(Flaw::BadEscape)?;
     }
-    for pair in pairs::query(bytes) {
+    // Unset: the usual one.
+    let separator = match scratch.separator {
+        0 => b'&',
+        other => other,
+    };
+    for pair in pairs::split(bytes, separator) {
         let name = pairs::decode(pair.name, &mut scratch.name);
         let value = pairs::decode(pair.value, &mut scratch.value);
         out.pair(name, value, pair.value)?;

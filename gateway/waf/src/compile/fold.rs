@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 
 use crate::{
-    operator::compare::number,
+    limits::Budget,
+    operator::{Operator, compare::number},
     rule::{Action, Change, Effect, Link, Name, Phase, Rule, Which},
     text::{Names, Part, Text},
-    variable::{DYNAMIC, Target, Variables},
+    variable::{DYNAMIC, Target, Variable, Variables},
 };
 
 /// What is known of a variable. One that is in no map was never set.
@@ -57,7 +58,11 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
     // A caller may leave phases out: a refused request goes straight to logging, many answers are not looked at. Only
     // the body's phase is sure to follow the first.
     let removers = Removers::of(rules);
-    let mut state = State::new();
+    // What earlier requests or the world outside left is not known.
+    let mut state: State = (0..u16::try_from(names.len()).unwrap_or(u16::MAX))
+        .filter(|slot| !names.is_own(*slot))
+        .map(|slot| (slot, Known::No))
+        .collect();
     let mut ever: Option<State> = None;
     for phase in PHASES {
         let begin = match (&ever, phase) {
@@ -250,7 +255,16 @@ impl<'a> Removers<'a> {
                     Action::RemoveTarget(which, target) if target.variables.intersects(DYNAMIC) => {
                         list.push((phase, at, which));
                     }
-                    Action::RemoveTarget(..) | Action::Set(..) | Action::BodyProcessor(_) => {}
+                    Action::RemoveTarget(..)
+                    | Action::Set(..)
+                    | Action::BodyProcessor(_)
+                    | Action::Expire(..)
+                    | Action::Deprecate(..)
+                    | Action::Keep(..)
+                    | Action::Engine(_)
+                    | Action::ForceBody(_)
+                    | Action::ReadBody(_)
+                    | Action::ReadResponse(_) => {}
                 }
             }
         }
@@ -285,6 +299,10 @@ fn link_holds(link: &Link, state: &State) -> Holds {
     let ([test], true) = (link.tests.as_slice(), link.except.is_empty() && !link.multi) else {
         return Holds::Maybe;
     };
+    // Asks the world outside.
+    if matches!(test.operator, Operator::GeoLookup) {
+        return Holds::Maybe;
+    }
     let operand = match test.operator.operand() {
         Some(text) => known_text(text, state),
         None => Some(Vec::new()),
@@ -299,7 +317,7 @@ fn link_holds(link: &Link, state: &State) -> Holds {
                 std::mem::swap(&mut value, &mut out);
             }
         }
-        test.holds(&value, &operand)
+        test.holds(&value, &operand, &mut Budget::new(u64::MAX))
     });
     if holds { Holds::Always } else { Holds::Never }
 }
@@ -330,7 +348,11 @@ fn known_text(text: &Text, state: &State) -> Option<Vec<u8>> {
                 Known::Unset => {}
                 Known::No => return None,
             },
-            Part::Value(_) | Part::MatchedVar | Part::MatchedVarName => return None,
+            Part::Value(_)
+            | Part::Dynamic(_)
+            | Part::MatchedVar
+            | Part::MatchedVarName
+            | Part::Own(_) => return None,
         }
     }
     Some(out)
@@ -346,14 +368,16 @@ fn apply(link: &Link, names: &Names, holds: Holds, state: &mut State) {
         };
         match name {
             Name::Slot(slot) => {
-                let after = if holds == Holds::Always {
+                let after = if holds == Holds::Always && names.is_own(*slot) {
                     changed(*slot, change, state)
                 } else {
                     Known::No
                 };
                 state.insert(*slot, after);
             }
-            Name::Made(text) => forget_made(text, names, state),
+            Name::Made(Variable::Tx, text) => forget_made(text, names, state),
+            // Never known in the first place.
+            Name::Made(..) => {}
         }
     }
 }
@@ -364,7 +388,9 @@ fn forget_made(text: &Text, names: &Names, state: &mut State) {
         Some(Part::Literal(literal)) => literal.to_ascii_lowercase(),
         _ => Vec::new(),
     };
-    let could_be = names.iter().filter(|(name, _)| name.starts_with(&start));
+    let could_be = names
+        .iter(Variable::Tx)
+        .filter(|(name, _)| name.starts_with(&start));
     state.extend(could_be.map(|(_, slot)| (slot, Known::No)));
 }
 

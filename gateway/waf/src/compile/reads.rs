@@ -9,11 +9,14 @@ use crate::{
 
 pub(super) fn of(rules: &[Rule]) -> Variables {
     rules.iter().fold(Variables::NONE, |all, rule| {
-        let message = rule.message.as_ref().map_or(Variables::NONE, text);
-        rule.links
-            .iter()
-            .map(link)
-            .fold(all.union(message), Variables::union)
+        let reply = rule
+            .reply
+            .as_ref()
+            .and_then(|reply| reply.redirect.as_ref());
+        let words = [rule.message.as_ref(), rule.data.as_ref(), reply];
+        let words = words.into_iter().flatten().map(text);
+        let links = rule.links.iter().map(link);
+        words.chain(links).fold(all, Variables::union)
     })
 }
 
@@ -32,16 +35,23 @@ fn link(link: &Link) -> Variables {
 }
 
 fn action(action: &Action) -> Variables {
-    let Action::Set(name, change) = action else {
-        return Variables::NONE;
-    };
-    let name = match name {
+    let of_name = |name: &Name| match name {
         Name::Slot(_) => Variables::NONE,
-        Name::Made(name) => text(name),
+        Name::Made(_, name) => text(name),
     };
-    match change {
-        Change::Assign(by) | Change::Add(by) | Change::Subtract(by) => name.union(text(by)),
-        Change::Unset => name,
+    match action {
+        Action::Set(name, Change::Assign(by) | Change::Add(by) | Change::Subtract(by))
+        | Action::Expire(name, by)
+        | Action::Deprecate(name, by) => of_name(name).union(text(by)),
+        Action::Set(name, Change::Unset) => of_name(name),
+        Action::Keep(_, key) => text(key),
+        Action::Remove(_)
+        | Action::RemoveTarget(..)
+        | Action::BodyProcessor(_)
+        | Action::Engine(_)
+        | Action::ForceBody(_)
+        | Action::ReadBody(_)
+        | Action::ReadResponse(_) => Variables::NONE,
     }
 }
 
@@ -50,6 +60,11 @@ fn text(text: &Text) -> Variables {
         .iter()
         .fold(Variables::NONE, |all, part| match part {
             Part::Value(target) => all.union(target.variables),
-            Part::Literal(_) | Part::Tx(_) | Part::MatchedVar | Part::MatchedVarName => all,
+            Part::Literal(_)
+            | Part::Tx(_)
+            | Part::Dynamic(_)
+            | Part::MatchedVar
+            | Part::MatchedVarName
+            | Part::Own(_) => all,
         })
 }

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 pub(super) fn contains(networks: &[IpNet], value: &[u8]) -> bool {
-    let address = std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.trim().parse::<IpAddr>().ok());
-    address.is_some_and(|address| {
-        let address = super::canonical(address);
-        networks.iter().any(|network| network.contains(&address))
-    })
+    address(value).is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+}
+
+/// The address a value spells.
+pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    text.parse().ok().map(super::canonical)
 }
 
 /// A network or a single address.

@@ -1,10 +1,17 @@
 //! Regular expressions over bytes: no Unicode, a dot matches every byte, as CRS expects. Linear in the value
 //! whatever the pattern.
 
-use regex_automata::{meta, nfa::thompson::WhichCaptures, util::syntax};
+use regex_automata::{Input, meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::Hir;
 
-use crate::{bytes::ByteSet, compile::requirement::Requirement};
+use super::{
+    backtrack::{self, Backtracker, MAX_STEPS},
+    pcre,
+};
+use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
+
+/// Work of one step of backtracking in units of bytes scanned.
+const STEP_WEIGHT: u64 = 4;
 
 /// A compiled pattern larger than this is refused when it is loaded.
 const MAX_NFA_BYTES: usize = 8 << 20;
@@ -19,17 +26,32 @@ pub(crate) struct Pattern {
     regex: meta::Regex,
     hir: Hir,
     weight: u64,
+    /// Asked where `regex`, which then accepts more than it should, accepts.
+    exact: Option<Backtracker>,
 }
 
 impl Pattern {
+    /// From PCRE's syntax. What only backtracking can do is done by backtracking.
+    pub(crate) fn pcre(pattern: &str, groups: bool) -> Result<Self, String> {
+        let special = backtrack::read(pattern);
+        if let Ok(Some((exact, hir))) = special {
+            let mut made = Self::of_hir(hir, WhichCaptures::Implicit)?;
+            made.exact = Some(exact);
+            return Ok(made);
+        }
+        let groups = if groups {
+            WhichCaptures::All
+        } else {
+            WhichCaptures::Implicit
+        };
+        // Where both refuse, the parser that knows all of PCRE says why; its messages are the shorter ones, too.
+        Self::build(&pcre::translate(pattern), groups)
+            .map_err(|error| special.err().unwrap_or(error))
+    }
+
     /// The message names the position inside the pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         Self::build(pattern, WhichCaptures::Implicit)
-    }
-
-    /// One whose groups are read.
-    pub(crate) fn with_groups(pattern: &str) -> Result<Self, String> {
-        Self::build(pattern, WhichCaptures::All)
     }
 
     fn build(pattern: &str, groups: WhichCaptures) -> Result<Self, String> {
@@ -38,20 +60,56 @@ impl Pattern {
             .utf8(false)
             .dot_matches_new_line(true);
         let hir = syntax::parse_with(pattern, &syntax).map_err(|error| error.to_string())?;
+        Self::of_hir(hir, groups)
+    }
+
+    fn of_hir(hir: Hir, groups: WhichCaptures) -> Result<Self, String> {
         let regex = meta::Regex::builder()
             .configure(config().which_captures(groups))
             .build_from_hir(&hir)
             .map_err(|error| error.to_string())?;
         let weight = weight(&hir);
-        Ok(Self { regex, hir, weight })
+        Ok(Self {
+            regex,
+            hir,
+            weight,
+            exact: None,
+        })
     }
 
-    pub(crate) fn is_match(&self, value: &[u8]) -> bool {
+    pub(crate) fn is_match(&self, value: &[u8], budget: &mut Budget) -> bool {
         self.regex.is_match(value)
+            && match &self.exact {
+                None => true,
+                Some(exact) => backtracked(exact, value, budget, |_, _| {}),
+            }
+    }
+
+    /// An automaton alone decides.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.exact.is_none()
+    }
+
+    /// Where the first match from a place on lies, of a pattern that an automaton can do.
+    pub(crate) fn find(&self, value: &[u8], from: usize) -> Option<std::ops::Range<usize>> {
+        if from > value.len() {
+            return None;
+        }
+        let input = Input::new(value).range(from..);
+        self.regex.find(input).map(|found| found.range())
     }
 
     /// Hands out the groups of the first match; group 0 is all of it.
-    pub(crate) fn captures(&self, value: &[u8], mut take: impl FnMut(u16, &[u8])) {
+    pub(crate) fn captures(
+        &self,
+        value: &[u8],
+        budget: &mut Budget,
+        mut take: impl FnMut(u16, &[u8]),
+    ) {
+        if let Some(exact) = &self.exact {
+            backtracked(exact, value, budget, take);
+            return;
+        }
         let mut found = self.regex.create_captures();
         self.regex.captures(value, &mut found);
         for (span, group) in found.iter().zip(0..10_u16) {
@@ -68,6 +126,24 @@ impl Pattern {
     pub(super) const fn weight(&self) -> u64 {
         self.weight
     }
+}
+
+/// Without an answer the budget is gone and the request cannot be judged.
+fn backtracked(
+    exact: &Backtracker,
+    value: &[u8],
+    budget: &mut Budget,
+    take: impl FnMut(u16, &[u8]),
+) -> bool {
+    let allowed = MAX_STEPS.min(budget.left() / STEP_WEIGHT);
+    let mut left = allowed;
+    let found = exact.run(value, &mut left, take);
+    let used = usize::try_from(allowed - left).unwrap_or(usize::MAX);
+    budget.charge_weighted(used, STEP_WEIGHT);
+    found.unwrap_or_else(|_| {
+        budget.exhaust();
+        false
+    })
 }
 
 fn config() -> meta::Config {

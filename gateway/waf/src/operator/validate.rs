@@ -18,7 +18,7 @@ pub(crate) fn byte_ranges(text: &str) -> Option<ByteSet> {
 }
 
 /// A `%` without two hexadecimal digits.
-pub(super) fn bad_url_encoding(value: &[u8]) -> bool {
+pub(crate) fn bad_url_encoding(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some(at) = memchr::memchr(b'%', rest) {
         let digits = rest.get(at + 1..at + 3);

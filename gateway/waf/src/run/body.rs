@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::collect::Into;
 use crate::{
     body::{self, File, Flaw, Kind, Scratch, Sink},
-    variable::{FROM_BODY, Variable, Variables},
+    variable::{FROM_BODY, SECLANG_MEMBERS, Variable, Variables},
     verdict::Refusal,
 };
 
@@ -15,6 +15,9 @@ const PARSED: Variables = FROM_BODY.without(Variables::of(&[
     Variable::RawBody,
     Variable::RequestBodyLength,
 ]));
+
+pub(super) const WHOLE: Variables =
+    Variables::of(&[Variable::FullRequest, Variable::FullRequestLength]);
 
 /// Media types whose content is not text unless it turns out to be.
 const BINARY: &[&[u8]] = &[
@@ -32,35 +35,44 @@ const BINARY: &[&[u8]] = &[
     b"application/wasm",
 ];
 
+/// What rules and settings say about reading a body.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    /// What a rule chose instead of the declared type.
+    pub(crate) processor: Option<Kind>,
+    /// REQUEST_BODY holds the body whatever its type.
+    pub(crate) force: bool,
+    /// Between the pairs of a form.
+    pub(crate) separator: u8,
+}
+
 impl Into<'_, '_> {
-    /// `processor` is what a rule chose instead of the declared type.
     pub(crate) fn body(
         &mut self,
         scratch: &mut Scratch,
-        processor: Option<Kind>,
+        how: Reading,
         content_type: &[u8],
         bytes: &[u8],
     ) {
         if !bytes.is_empty() {
-            self.content(scratch, processor, content_type, bytes);
+            self.content(scratch, how, content_type, bytes);
         }
         self.sums(bytes.len());
+        self.whole(bytes);
     }
 
-    fn content(
-        &mut self,
-        scratch: &mut Scratch,
-        processor: Option<Kind>,
-        content_type: &[u8],
-        bytes: &[u8],
-    ) {
+    fn content(&mut self, scratch: &mut Scratch, how: Reading, content_type: &[u8], bytes: &[u8]) {
         self.alone(Variable::RawBody, bytes);
         if !self.reads(PARSED) {
             return;
         }
-        match processor.map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind))) {
+        scratch.separate_by(how.separator);
+        match how
+            .processor
+            .map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind)))
+        {
             Ok(Some(kind)) => {
-                if matches!(kind, Kind::Form | Kind::Json) {
+                if how.force || matches!(kind, Kind::Form | Kind::Json) {
                     self.alone(Variable::RequestBody, bytes);
                 }
                 let done = self.parse(scratch, kind, content_type, bytes);
@@ -87,6 +99,56 @@ impl Into<'_, '_> {
         self.number(Variable::FilesCombinedSize, sums.files);
         self.number(Variable::BodyError, usize::from(failed));
         self.number(Variable::MultipartStrictError, usize::from(strict));
+        self.number(Variable::InboundError, usize::from(self.values.cut.0));
+        if self.reads.has(Variable::BodyErrorText)
+            && let Some(Refusal::Body(fault)) = refusal
+        {
+            self.alone(Variable::BodyErrorText, fault.to_string().as_bytes());
+        }
+        if self.reads.has(Variable::MultipartFlaw) {
+            self.flaws(refusal);
+        }
+    }
+
+    /// SecLang has a name for every oddity, and 0 or 1 for each.
+    fn flaws(&mut self, refusal: Option<Refusal>) {
+        let fault = match refusal {
+            Some(Refusal::Body(fault)) => Some(fault),
+            _ => None,
+        };
+        for (_, _, name) in SECLANG_MEMBERS
+            .iter()
+            .filter(|(_, variable, _)| *variable == Variable::MultipartFlaw)
+        {
+            let found = match *name {
+                // What the strict parser does not read at all.
+                "invalid_part" => fault == Some(body::Fault::Disposition),
+                "missing_semicolon" => fault == Some(body::Fault::ContentType),
+                "file_limit" => fault == Some(body::Fault::TooMany),
+                "invalid_header_folding" => self.has_flaw("header_folding"),
+                name => self.has_flaw(name),
+            };
+            let text: &[u8] = if found { b"1" } else { b"0" };
+            self.member(Variable::MultipartFlaw, name.as_bytes(), text);
+        }
+    }
+
+    fn has_flaw(&self, code: &str) -> bool {
+        let mut flaws = Flaw::ALL.iter().zip(0..);
+        flaws.any(|(flaw, bit)| flaw.code() == code && self.values.flaws & (1 << bit) != 0)
+    }
+
+    /// The request as one text.
+    fn whole(&mut self, bytes: &[u8]) {
+        if !self.reads(WHOLE) {
+            return;
+        }
+        let mut full = std::mem::take(&mut self.values.full);
+        full.extend_from_slice(b"\r\n");
+        full.extend_from_slice(bytes);
+        self.number(Variable::FullRequestLength, full.len());
+        self.alone(Variable::FullRequest, &full);
+        self.values.full = full;
     }
 
     fn unparsed(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
@@ -160,6 +222,13 @@ impl Sink for Fields<'_, '_, '_> {
             self.into.member(Variable::File, file.name, extended);
         }
         self.into.member(Variable::FileField, file.name, file.name);
+        self.into
+            .member(Variable::FileContent, file.name, file.bytes);
+        if self.into.reads.has(Variable::FileSize) {
+            let size = file.bytes.len().to_string();
+            self.into
+                .member(Variable::FileSize, file.name, size.as_bytes());
+        }
         self.flow()
     }
 
@@ -179,6 +248,12 @@ impl Sink for Fields<'_, '_, '_> {
     }
 
     fn flaw(&mut self, flaw: Flaw) -> ControlFlow<()> {
+        if let Some((_, bit)) = Flaw::ALL.iter().zip(0..).find(|(own, _)| **own == flaw) {
+            self.into.values.flaws |= 1 << bit;
+        }
+        if flaw == Flaw::BadEscape {
+            self.into.number(Variable::BadEscape, 1);
+        }
         if flaw.dangerous() {
             self.into.refuse(Refusal::Ambiguous(flaw));
         }

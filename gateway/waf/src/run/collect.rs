@@ -3,11 +3,14 @@
 
 use std::io::Write;
 
+use super::around::SURROUNDING;
 use crate::{
     body,
     limits::Limits,
+    operator::validate::bad_url_encoding,
+    outside::Settings,
     pairs,
-    request::{Headers, Request},
+    request::Request,
     variable::{Variable, Variables},
     verdict::Refusal,
 };
@@ -45,6 +48,14 @@ pub(crate) struct Values {
     args: usize,
     sizes: Sizes,
     refusal: Option<Refusal>,
+    /// Oddities of the body, a bit for each.
+    pub(super) flaws: u32,
+    /// Only the beginning of the request's, of the answer's body is there.
+    pub(super) cut: (bool, bool),
+    /// The request's head as text, for rules that read all of a request at once.
+    pub(super) full: Vec<u8>,
+    /// `HTTP/1.1`.
+    pub(super) protocol: Vec<u8>,
     /// A decoded name and value before they are copied.
     decoded: [Vec<u8>; 2],
 }
@@ -59,6 +70,10 @@ impl Values {
         self.args = 0;
         self.sizes = Sizes::default();
         self.refusal = None;
+        self.flaws = 0;
+        self.cut = (false, false);
+        self.full.clear();
+        self.protocol.clear();
     }
 
     pub(crate) fn list(&self) -> &[Value] {
@@ -73,22 +88,12 @@ impl Values {
         self.refusal.as_ref()
     }
 
-    pub(crate) fn head(&mut self, request: &Request<'_>, reads: Variables, limits: &Limits) {
-        let mut into = Into {
-            values: self,
-            reads,
-            limits,
-        };
-        into.lines(request);
-        into.query(request.query);
-        let mut kind = None;
-        request.headers.each(&mut |name, value| {
-            into.header(name, value);
-            if name == b"content-type" {
-                kind = body::Kind::of(value).ok().flatten();
-            }
-        });
-        into.alone(Variable::BodyProcessor, kind.map_or(b"", processor));
+    pub(crate) const fn cut_body(&mut self) {
+        self.cut.0 = true;
+    }
+
+    pub(crate) const fn cut_response(&mut self) {
+        self.cut.1 = true;
     }
 
     fn copy(&mut self, bytes: &[u8]) -> Span {
@@ -98,26 +103,6 @@ impl Values {
             from,
             to: self.bytes.len(),
         }
-    }
-
-    /// The answer's head.
-    pub(crate) fn response(
-        &mut self,
-        status: u16,
-        headers: &dyn Headers,
-        reads: Variables,
-        limits: &Limits,
-    ) {
-        let mut into = Into {
-            values: self,
-            reads,
-            limits,
-        };
-        into.number(Variable::ResponseStatus, usize::from(status));
-        headers.each(&mut |name, value| {
-            into.member(Variable::ResponseHeader, name, value);
-            into.member(Variable::ResponseHeaderName, name, name);
-        });
     }
 
     /// The first refusal stands.
@@ -130,9 +115,9 @@ impl Values {
 
 /// Adds values under a set of variables and limits.
 pub(crate) struct Into<'v, 'l> {
-    values: &'v mut Values,
-    reads: Variables,
-    limits: &'l Limits,
+    pub(super) values: &'v mut Values,
+    pub(super) reads: Variables,
+    pub(super) limits: &'l Limits,
 }
 
 impl<'v, 'l> Into<'v, 'l> {
@@ -231,10 +216,27 @@ impl<'v, 'l> Into<'v, 'l> {
         }
     }
 
+    /// Everything that is known before the body.
+    pub(crate) fn head(&mut self, request: &Request<'_>, settings: &Settings) {
+        self.lines(request);
+        self.query(request.query, settings.separator);
+        let mut kind = None;
+        request.headers.each(&mut |name, value| {
+            self.header(name, value);
+            if name == b"content-type" {
+                kind = body::Kind::of(value).ok().flatten();
+            }
+        });
+        self.alone(Variable::BodyProcessor, kind.map_or(b"", processor));
+        if self.reads(SURROUNDING) {
+            self.surroundings(request, settings);
+        }
+    }
+
     fn lines(&mut self, request: &Request<'_>) {
         use Variable::{
-            Method, Path, Protocol, QueryString, RemoteAddr, RequestBasename, RequestFilename,
-            RequestLine, RequestUri, RequestUriRaw,
+            Method, Path, PathInfo, Protocol, QueryString, RemoteAddr, RequestBasename,
+            RequestFilename, RequestLine, RequestUri, RequestUriRaw,
         };
         let raw_path = request
             .target
@@ -250,6 +252,7 @@ impl<'v, 'l> Into<'v, 'l> {
             .unwrap_or_default();
         self.alone(RequestFilename, filename);
         self.alone(RequestBasename, basename);
+        self.alone(PathInfo, filename);
         self.values.decoded = [decoded, other];
         self.alone(Method, request.method);
         self.alone(Path, request.path);
@@ -277,7 +280,7 @@ impl<'v, 'l> Into<'v, 'l> {
         }
     }
 
-    fn push_tail(&mut self, variable: Variable, from: usize) {
+    pub(super) fn push_tail(&mut self, variable: Variable, from: usize) {
         let text = Span {
             from,
             to: self.values.bytes.len(),
@@ -289,12 +292,15 @@ impl<'v, 'l> Into<'v, 'l> {
         });
     }
 
-    fn query(&mut self, query: &[u8]) {
+    fn query(&mut self, query: &[u8], separator: u8) {
+        if self.reads.has(Variable::BadEscape) {
+            self.number(Variable::BadEscape, usize::from(bad_url_encoding(query)));
+        }
         if query.is_empty() || !self.reads(QUERY) {
             return;
         }
         let [mut name, mut value] = std::mem::take(&mut self.values.decoded);
-        for pair in pairs::query(query) {
+        for pair in pairs::split(query, separator) {
             let name = pairs::decode(pair.name, &mut name);
             let value = pairs::decode(pair.value, &mut value);
             self.argument(Variable::QueryArg, Variable::QueryArgName, name, value);

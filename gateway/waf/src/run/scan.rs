@@ -234,7 +234,7 @@ fn holds(program: &Program, probe: &Probe, content: &[u8], budget: &mut Budget) 
     let Some(link) = link else { return false };
     let mut ask = |test: &crate::rule::Test| {
         budget.charge_weighted(content.len(), test.operator.weight());
-        test.holds(content, test.fixed().unwrap_or_default())
+        test.holds(content, test.fixed().unwrap_or_default(), budget)
     };
     match probe.test {
         Some(at) => link.tests.get(usize::from(at)).is_some_and(ask),
@@ -280,11 +280,12 @@ mod tests {
             let tests = &program.rules[probe.rule as usize].links[0].tests;
             match probe.test {
                 Some(at) => {
-                    tests[usize::from(at)].holds(&content, tests[usize::from(at)].fixed().unwrap())
+                    let test = &tests[usize::from(at)];
+                    test.holds(&content, test.fixed().unwrap(), &mut Budget::new(u64::MAX))
                 }
-                None => tests
-                    .iter()
-                    .all(|test| test.holds(&content, test.fixed().unwrap())),
+                None => tests.iter().all(|test| {
+                    test.holds(&content, test.fixed().unwrap(), &mut Budget::new(u64::MAX))
+                }),
             }
         };
         entries

@@ -1,13 +1,20 @@
-//! What rules remember while they run: transaction variables, the last match, what `ctl` took away. Emptied, not
-//! freed, between requests.
+//! What rules remember while they run: transaction variables, collections kept between requests, the last match, what
+//! `ctl` changed. Emptied, not freed, between requests.
 
+use std::time::Duration;
+
+use super::tx::Tx;
 use crate::{
     body,
+    collections::{Clock, Update, seconds_of},
     compile::Program,
     operator::compare::number,
+    outside::Outside,
     rule::{Change, Name},
     run::collect::Values,
+    seclang::Engine,
     text::{Part, Text},
+    variable::{Selector, Target, Variable},
 };
 
 #[derive(Default)]
@@ -23,6 +30,18 @@ pub(crate) struct State {
     pub(crate) removals: Vec<(u32, usize, usize)>,
     /// How a rule wants the body read.
     pub(crate) processor: Option<Option<body::Kind>>,
+    pub(crate) force_body: bool,
+    /// Whether bodies are looked at, where a rule said so.
+    pub(crate) read_body: Option<bool>,
+    pub(crate) read_response: Option<bool>,
+    /// What a rule made of SecRuleEngine.
+    pub(crate) engine: Option<Engine>,
+    /// The worst level of any rule that matched.
+    pub(crate) highest: Option<u8>,
+    now: Duration,
+    elapsed: Duration,
+    /// The key of each collection that a rule opened, by its variable.
+    keys: Vec<(Variable, Vec<u8>)>,
     made: Vec<u8>,
     change: Vec<u8>,
 }
@@ -31,8 +50,24 @@ impl State {
     pub(crate) fn reset(&mut self, program: &Program) {
         self.tx.reset(program.names.len());
         self.removals.clear();
+        self.keys.clear();
         self.processor = None;
+        self.force_body = false;
+        (self.read_body, self.read_response) = (None, None);
+        (self.engine, self.highest) = (None, None);
+        (self.now, self.elapsed) = (Duration::ZERO, Duration::ZERO);
         self.matched = 0;
+    }
+
+    pub(crate) const fn begin(&mut self, now: Duration, elapsed: Duration) {
+        self.now = now;
+        self.elapsed = elapsed;
+    }
+
+    /// Later during the same request.
+    pub(crate) fn advance(&mut self, now: Duration) {
+        self.elapsed = self.elapsed.saturating_add(now.saturating_sub(self.now));
+        self.now = self.now.max(now);
     }
 
     /// Notes a match of the rule at hand.
@@ -55,34 +90,176 @@ impl State {
         self.matched += 1;
     }
 
-    pub(crate) fn set(&mut self, program: &Program, values: &Values, name: &Name, change: &Change) {
+    pub(crate) fn set(
+        &mut self,
+        (program, outside): (&Program, &Outside),
+        values: &Values,
+        name: &Name,
+        change: &Change,
+    ) {
         let mut made = std::mem::take(&mut self.made);
         let mut text = std::mem::take(&mut self.change);
-        made.clear();
         text.clear();
-        if let Name::Made(parts) = name {
-            self.expand(values, parts, &mut made);
-            made.make_ascii_lowercase();
+        let scope = self.name_of(program, values, name, &mut made);
+        if let Change::Assign(by) | Change::Add(by) | Change::Subtract(by) = change {
+            self.expand(values, by, &mut text);
         }
-        let (Change::Assign(by) | Change::Add(by) | Change::Subtract(by)) = change else {
-            self.tx.unset(program, name, &made);
-            (self.made, self.change) = (made, text);
-            return;
+        let by = || number(&text);
+        let update = match change {
+            Change::Assign(_) => Update::Assign(&text),
+            Change::Add(_) => Update::Add(by()),
+            Change::Subtract(_) => Update::Add(by().saturating_neg()),
+            Change::Unset => Update::Unset,
         };
-        self.expand(values, by, &mut text);
-        let sign = match change {
-            Change::Assign(_) | Change::Unset => 0,
-            Change::Add(_) => 1,
-            Change::Subtract(_) => -1,
-        };
-        let place = self.tx.place(program, name, &made);
-        if sign == 0 {
-            place.clone_from(&text);
-        } else {
-            let sum = number(place).saturating_add(number(&text).saturating_mul(sign));
-            write_number(place, sum);
-        }
+        self.update(program, outside, scope, &made, update);
         (self.made, self.change) = (made, text);
+    }
+
+    /// SecLang's `expirevar`. Variables of the request itself do not outlive it.
+    pub(crate) fn expire(
+        &mut self,
+        (program, outside): (&Program, &Outside),
+        values: &Values,
+        name: &Name,
+        after: &Text,
+    ) {
+        let mut made = std::mem::take(&mut self.made);
+        let scope = self.name_of(program, values, name, &mut made);
+        let mut text = Vec::new();
+        self.expand(values, after, &mut text);
+        if let Some(key) = self.key(scope) {
+            let update = Update::Expire(seconds_of(&text));
+            outside
+                .collections
+                .change(key, &made, update, self.clock(outside));
+        }
+        self.made = made;
+    }
+
+    /// SecLang's `deprecatevar`: `60/300` is down by 60 every 300 seconds.
+    pub(crate) fn deprecate(
+        &mut self,
+        (program, outside): (&Program, &Outside),
+        values: &Values,
+        name: &Name,
+        by: &Text,
+    ) {
+        let mut made = std::mem::take(&mut self.made);
+        let scope = self.name_of(program, values, name, &mut made);
+        let mut text = Vec::new();
+        self.expand(values, by, &mut text);
+        let mut halves = text.splitn(2, |&byte| byte == b'/');
+        let by = number(halves.next().unwrap_or_default());
+        let period = seconds_of(halves.next().unwrap_or_default());
+        if scope != Variable::Tx && period > 0 {
+            self.update(
+                program,
+                outside,
+                scope,
+                &made,
+                Update::Deprecate(by, period),
+            );
+        }
+        self.made = made;
+    }
+
+    /// SecLang's `initcol`, `setsid`, `setuid`, `setrsc`: what the collection holds from here on is what is kept under
+    /// this key. A key that comes out empty opens nothing.
+    pub(crate) fn keep(
+        &mut self,
+        (program, outside): (&Program, &Outside),
+        values: &Values,
+        scope: Variable,
+        key: &Text,
+    ) {
+        let mut own = vec![scope as u8];
+        own.extend_from_slice(outside.settings.application.as_bytes());
+        own.push(0);
+        let start = own.len();
+        self.expand(values, key, &mut own);
+        if own.len() == start {
+            return;
+        }
+        self.tx.clear(&program.names, scope);
+        let clock = self.clock(outside);
+        let tx = &mut self.tx;
+        outside.collections.read(&own, clock, |name, value| {
+            tx.put_named(&program.names, scope, name, value);
+        });
+        tx.put_named(
+            &program.names,
+            scope,
+            b"key",
+            own.get(start..).unwrap_or_default(),
+        );
+        self.keys.retain(|(known, _)| *known != scope);
+        self.keys.push((scope, own));
+    }
+
+    fn update(
+        &mut self,
+        program: &Program,
+        outside: &Outside,
+        scope: Variable,
+        name: &[u8],
+        update: Update<'_>,
+    ) {
+        if !matches!(scope, Variable::Tx | Variable::Env | Variable::Geo) {
+            let Some(key) = self.key(scope) else { return };
+            let clock = self.clock(outside);
+            match outside.collections.change(key, name, update, clock) {
+                Some(value) => self.tx.put_named(&program.names, scope, name, &value),
+                None => self.tx.unset(&program.names, scope, name),
+            }
+            return;
+        }
+        match update {
+            Update::Assign(text) => self.tx.put_named(&program.names, scope, name, text),
+            Update::Add(by) => {
+                let place = self.tx.place(&program.names, scope, name);
+                let sum = number(place).saturating_add(by);
+                write_number(place, sum);
+            }
+            Update::Unset => self.tx.unset(&program.names, scope, name),
+            Update::Expire(_) | Update::Deprecate(..) => {}
+        }
+    }
+
+    fn clock(&self, outside: &Outside) -> Clock {
+        Clock {
+            now: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
+            timeout: outside.settings.timeout,
+        }
+    }
+
+    fn key(&self, scope: Variable) -> Option<&[u8]> {
+        let known = self.keys.iter().find(|(known, _)| *known == scope);
+        known.map(|(_, key)| key.as_slice())
+    }
+
+    /// Whose name it is; the name, in lower case, in `made`.
+    fn name_of(
+        &self,
+        program: &Program,
+        values: &Values,
+        name: &Name,
+        made: &mut Vec<u8>,
+    ) -> Variable {
+        made.clear();
+        match name {
+            Name::Slot(slot) => match program.names.of_slot(*slot) {
+                Some((scope, name)) => {
+                    made.extend_from_slice(name);
+                    scope
+                }
+                None => Variable::Tx,
+            },
+            Name::Made(scope, parts) => {
+                self.expand(values, parts, made);
+                made.make_ascii_lowercase();
+                *scope
+            }
+        }
     }
 
     /// Appends the text with its macros resolved.
@@ -100,9 +277,68 @@ impl State {
                         .find(|value| target.covers(value.variable, values.bytes(value.name)));
                     out.extend_from_slice(first.map_or(&[], |value| values.bytes(value.text)));
                 }
+                Part::Dynamic(target) => self.expand_dynamic(target, out),
+                // Put in its place when the rules were read.
+                Part::Own(_) => {}
             }
         }
     }
+
+    fn expand_dynamic(&self, target: &Target, out: &mut Vec<u8>) {
+        let matched = || self.list.get(..self.matched).unwrap_or_default().iter();
+        let named = |name: &[u8]| match &target.selector {
+            Selector::All => true,
+            Selector::Name(own) => own.eq_ignore_ascii_case(name),
+            Selector::Pattern(pattern) => pattern.is_match(name),
+        };
+        for variable in target.variables.iter() {
+            match variable {
+                Variable::MatchedVars => {
+                    let first = matched().find(|(name, _)| named(name));
+                    out.extend_from_slice(first.map_or(&[], |(_, value)| value));
+                }
+                Variable::MatchedVarNames => {
+                    let first = matched().find(|(name, _)| named(name));
+                    out.extend_from_slice(first.map_or(&[], |(name, _)| name));
+                }
+                _ => {
+                    self.alone(variable, out);
+                }
+            }
+        }
+    }
+
+    /// Appends what stands alone and changes while rules run; false when it has no value.
+    pub(crate) fn alone(&self, variable: Variable, out: &mut Vec<u8>) -> bool {
+        let id = |scope| {
+            self.key(scope)
+                .and_then(|key| key.splitn(2, |&byte| byte == 0).nth(1))
+        };
+        match variable {
+            Variable::MatchedVar => out.extend_from_slice(&self.var),
+            Variable::MatchedVarName => out.extend_from_slice(&self.name),
+            // 255 says that nothing with a severity has matched.
+            Variable::HighestSeverity => append(out, u128::from(self.highest.unwrap_or(255))),
+            Variable::Duration => append(out, self.elapsed.as_micros()),
+            Variable::SessionId | Variable::UserId => {
+                let scope = if variable == Variable::UserId {
+                    Variable::User
+                } else {
+                    Variable::Session
+                };
+                let Some(id) = id(scope) else { return false };
+                out.extend_from_slice(id);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn append(out: &mut Vec<u8>, number: u128) {
+    use std::io::Write;
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{number}");
 }
 
 pub(crate) fn write_number(out: &mut Vec<u8>, number: i64) {
@@ -111,98 +347,3 @@ pub(crate) fn write_number(out: &mut Vec<u8>, number: i64) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{number}");
 }
-
-/// Transaction variables. Those that rules name are slots; names made at run time that no rule names are a list.
-#[derive(Default)]
-pub(crate) struct Tx {
-    slots: Vec<Vec<u8>>,
-    set: Vec<bool>,
-    others: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Takes what has no place.
-    sink: Vec<u8>,
-}
-
-impl Tx {
-    fn reset(&mut self, count: usize) {
-        self.slots
-            .resize_with(count.max(self.slots.len()), Vec::new);
-        self.set.clear();
-        self.set.resize(self.slots.len(), false);
-        self.others.clear();
-    }
-
-    pub(crate) fn slot(&self, slot: u16) -> Option<&[u8]> {
-        let at = usize::from(slot);
-        let set = self.set.get(at).is_some_and(|set| *set);
-        self.slots.get(at).filter(|_| set).map(Vec::as_slice)
-    }
-
-    pub(crate) fn others(&self) -> &[(Vec<u8>, Vec<u8>)] {
-        &self.others
-    }
-
-    pub(crate) fn put(&mut self, slot: u16, value: &[u8]) {
-        let place = self.slot_mut(slot);
-        place.clear();
-        place.extend_from_slice(value);
-    }
-
-    pub(crate) fn clear_captures(&mut self) {
-        self.set.iter_mut().take(10).for_each(|set| *set = false);
-    }
-
-    fn slot_mut(&mut self, slot: u16) -> &mut Vec<u8> {
-        let at = usize::from(slot);
-        if at >= self.slots.len() {
-            self.slots.resize_with(at + 1, Vec::new);
-            self.set.resize(at + 1, false);
-        }
-        if let Some(set) = self.set.get_mut(at) {
-            if !*set && let Some(place) = self.slots.get_mut(at) {
-                place.clear();
-            }
-            *set = true;
-        }
-        self.slots.get_mut(at).unwrap_or(&mut self.sink)
-    }
-
-    fn other_mut(&mut self, name: &[u8]) -> &mut Vec<u8> {
-        let known = self.others.iter().position(|(own, _)| own == name);
-        if known.is_none() && self.others.len() < MAX_OTHERS {
-            self.others.push((name.to_vec(), Vec::new()));
-        }
-        let at = known.unwrap_or_else(|| self.others.len().saturating_sub(1));
-        let place = self.others.get_mut(at);
-        place
-            .filter(|(own, _)| own == name)
-            .map_or(&mut self.sink, |(_, value)| value)
-    }
-
-    fn place(&mut self, program: &Program, name: &Name, made: &[u8]) -> &mut Vec<u8> {
-        match name {
-            Name::Slot(slot) => self.slot_mut(*slot),
-            Name::Made(_) => match program.names.known(made) {
-                Some(slot) => self.slot_mut(slot),
-                None => self.other_mut(made),
-            },
-        }
-    }
-
-    fn unset(&mut self, program: &Program, name: &Name, made: &[u8]) {
-        let slot = match name {
-            Name::Slot(slot) => Some(*slot),
-            Name::Made(_) => program.names.known(made),
-        };
-        match slot {
-            Some(slot) => {
-                if let Some(set) = self.set.get_mut(usize::from(slot)) {
-                    *set = false;
-                }
-            }
-            None => self.others.retain(|(name, _)| name != made),
-        }
-    }
-}
-
-/// More made-up names than this have no place: a client chooses them.
-const MAX_OTHERS: usize = 1000;

@@ -3,14 +3,17 @@
 
 use super::{
     collect::{Value, Values},
+    dynamic::Members,
     scan::Found,
     state::{State, write_number},
 };
 use crate::{
     compile::Program,
     limits::Budget,
-    operator::Operator,
+    operator::{Operator, network},
+    outside::Outside,
     rule::{Action, Effect, Link, Phase, Rule},
+    seclang::Engine,
     tuning::Tuning,
     variable::{DYNAMIC, Selector, Target, Variable},
 };
@@ -33,11 +36,12 @@ pub(crate) struct Buffers {
     work: [Vec<u8>; 2],
     operand: Vec<u8>,
     value: Vec<u8>,
-    name: Vec<u8>,
+    pub(super) members: Members,
 }
 
 pub(crate) struct Walk<'a> {
     pub(crate) program: &'a Program,
+    pub(crate) outside: &'a Outside,
     pub(crate) tuning: &'a Tuning,
     pub(crate) values: &'a Values,
     pub(crate) state: &'a mut State,
@@ -78,11 +82,18 @@ impl Walk<'_> {
             let Some(rule) = program.rules.get(next as usize) else {
                 return;
             };
+            if self.state.engine == Some(Engine::Off) {
+                return;
+            }
             if self.tuning.is_disabled(next)
                 || self.is_removed(rule)
                 || !self.matches(next, rule, own, contents)
             {
                 continue;
+            }
+            if let Some(level) = rule.level {
+                let worst = self.state.highest.unwrap_or(level);
+                self.state.highest = Some(worst.min(level));
             }
             if !self.report(rule, own, contents, judge) {
                 return;
@@ -176,7 +187,7 @@ impl Walk<'_> {
             }
             last = Some(found.value);
             any = true;
-            if link.is_silent() && rule.links.len() == 1 && rule.message.is_none() {
+            if link.is_silent() && rule.links.len() == 1 && rule.has_fixed_words() {
                 continue;
             }
             let content = contents.get(found.content()).unwrap_or_default();
@@ -186,7 +197,7 @@ impl Walk<'_> {
                 .find(|target| target.covers(value.variable, name))
                 .map_or("", |t| t.label);
             self.state.note(label, name, content);
-            self.capture(link, content);
+            self.capture(link, content, &[]);
             self.act(number, 0, link);
         }
         any
@@ -231,7 +242,7 @@ impl Walk<'_> {
                 && !self.is_target_removed(rule, value.variable, name)
         };
         let count = if target.variables.intersects(DYNAMIC) {
-            self.count_dynamic(target)
+            self.count_dynamic(asked, target)
         } else {
             self.values.list().iter().filter(counts).count()
         };
@@ -244,25 +255,6 @@ impl Walk<'_> {
         let matched = self.ask(asked, target.label, name, &text);
         self.buffers.value = text;
         matched
-    }
-
-    fn count_dynamic(&self, target: &Target) -> usize {
-        match target.slot {
-            Some(slot) => usize::from(self.state.tx.slot(slot).is_some()),
-            None if target.variables.has(Variable::Tx) => {
-                let named = self.program.names.iter().filter(|(name, slot)| {
-                    target.selector.takes(name) && self.state.tx.slot(*slot).is_some()
-                });
-                let others = self
-                    .state
-                    .tx
-                    .others()
-                    .iter()
-                    .filter(|(name, _)| target.selector.takes(name));
-                named.count() + others.count()
-            }
-            None => self.state.matched,
-        }
     }
 
     fn ask_values(&mut self, asked: &Asked<'_>, target: &Target) -> bool {
@@ -284,88 +276,8 @@ impl Walk<'_> {
         any
     }
 
-    fn ask_dynamic(&mut self, asked: &Asked<'_>, target: &Target) -> bool {
-        let mut value = std::mem::take(&mut self.buffers.value);
-        let mut name = std::mem::take(&mut self.buffers.name);
-        let mut any = false;
-        if let (Some(slot), Selector::Name(own)) = (target.slot, &target.selector) {
-            if let Some(text) = self.state.tx.slot(slot) {
-                value.clear();
-                value.extend_from_slice(text);
-                any = self.ask(asked, target.label, own, &value);
-            }
-        } else {
-            // A match adds to the very lists that are walked: only what was there before counts.
-            let before = self
-                .state
-                .matched
-                .max(self.program.names.len() + self.state.tx.others().len());
-            let matched = self.state.matched;
-            for at in 0..before {
-                if !self.dynamic_member(target, (at, matched), &mut name, &mut value) {
-                    break;
-                }
-                let excluded = asked
-                    .link
-                    .except
-                    .iter()
-                    .any(|t| target.variables.iter().any(|v| t.covers(v, &name)));
-                if target.selector.takes(&name) && !excluded {
-                    any |= self.ask(asked, target.label, &name, &value);
-                }
-            }
-        }
-        self.buffers.value = value;
-        self.buffers.name = name;
-        any
-    }
-
-    /// The member at a place, names of unset variables skipped; false past the end. `matched` matches count.
-    fn dynamic_member(
-        &self,
-        target: &Target,
-        (at, matched): (usize, usize),
-        name: &mut Vec<u8>,
-        value: &mut Vec<u8>,
-    ) -> bool {
-        let mut take = |new_name: &[u8], new_value: &[u8]| {
-            name.clear();
-            name.extend_from_slice(new_name);
-            value.clear();
-            value.extend_from_slice(new_value);
-            true
-        };
-        let state = &self.state;
-        if target.variables.has(Variable::Tx) {
-            let named = self
-                .program
-                .names
-                .iter()
-                .filter_map(|(name, slot)| Some((name, state.tx.slot(slot)?)));
-            let others = state
-                .tx
-                .others()
-                .iter()
-                .map(|(name, value)| (name.as_slice(), value.as_slice()));
-            return named
-                .chain(others)
-                .nth(at)
-                .is_some_and(|(name, value)| take(name, value));
-        }
-        let known = state.list.get(..matched).unwrap_or_default();
-        if target.variables.has(Variable::MatchedVar) {
-            at == 0 && take(&[], &state.var)
-        } else if target.variables.has(Variable::MatchedVarName) {
-            at == 0 && take(&[], &state.name)
-        } else if target.variables.has(Variable::MatchedVarNames) {
-            known.get(at).is_some_and(|(name, _)| take(name, name))
-        } else {
-            known.get(at).is_some_and(|(name, value)| take(name, value))
-        }
-    }
-
     /// One value: its pipeline, the tests, and what a match changes.
-    fn ask(&mut self, asked: &Asked<'_>, label: &str, name: &[u8], text: &[u8]) -> bool {
+    pub(super) fn ask(&mut self, asked: &Asked<'_>, label: &str, name: &[u8], text: &[u8]) -> bool {
         let [mut one, mut two] = std::mem::take(&mut self.buffers.work);
         one.clear();
         one.extend_from_slice(text);
@@ -384,7 +296,7 @@ impl Walk<'_> {
         matched = matched || self.test(asked, &one);
         if matched {
             self.state.note(label, name, &one);
-            self.capture(asked.link, &one);
+            self.capture(asked.link, &one, asked.operand);
             self.act(asked.number, asked.at, asked.link);
         }
         self.buffers.work = [one, two];
@@ -392,10 +304,15 @@ impl Walk<'_> {
     }
 
     fn test(&mut self, asked: &Asked<'_>, content: &[u8]) -> bool {
+        if let [test] = asked.link.tests.as_slice()
+            && matches!(test.operator, Operator::GeoLookup)
+        {
+            return self.locate(content) != test.negated;
+        }
         let mut ask = |test: &crate::rule::Test| {
             self.budget
                 .charge_weighted(content.len(), test.operator.weight());
-            test.holds(content, asked.operand)
+            test.holds(content, asked.operand, self.budget)
         };
         if asked.link.all {
             asked.link.tests.iter().all(&mut ask)
@@ -404,17 +321,33 @@ impl Walk<'_> {
         }
     }
 
-    fn capture(&mut self, link: &Link, content: &[u8]) {
+    /// SecLang's `geoLookup`: what is known of the address stands in GEO afterwards.
+    fn locate(&mut self, content: &[u8]) -> bool {
+        let names = &self.program.names;
+        self.state.tx.clear(names, Variable::Geo);
+        let place = network::address(content)
+            .and_then(|address| self.outside.geography.as_ref()?.place(address));
+        let Some(place) = place else { return false };
+        for (name, text) in place.members() {
+            if !text.is_empty() {
+                let tx = &mut self.state.tx;
+                tx.put_named(names, Variable::Geo, name, text.as_bytes());
+            }
+        }
+        true
+    }
+
+    fn capture(&mut self, link: &Link, content: &[u8], operand: &[u8]) {
         if !link.capture {
             return;
         }
         let tx = &mut self.state.tx;
         tx.clear_captures();
         for test in link.tests.iter().filter(|test| !test.negated) {
+            let take = |group, text: &[u8]| tx.put(group, text);
             match &test.operator {
-                Operator::Pattern(pattern) => {
-                    pattern.captures(content, |group, text| tx.put(group, text))
-                }
+                Operator::Pattern(pattern) => pattern.captures(content, self.budget, take),
+                Operator::Made(made) => made.captures(content, operand, self.budget, take),
                 Operator::Phrases(phrases) => tx.put(0, phrases.find(content).unwrap_or_default()),
                 _ => tx.put(0, content),
             }
@@ -422,15 +355,22 @@ impl Walk<'_> {
     }
 
     fn act(&mut self, number: u32, at: usize, link: &Link) {
+        let with = (self.program, self.outside);
+        let (state, values) = (&mut *self.state, self.values);
         for (place, action) in link.actions.iter().enumerate() {
             match action {
-                Action::Set(name, change) => {
-                    self.state.set(self.program, self.values, name, change)
-                }
+                Action::Set(name, change) => state.set(with, values, name, change),
+                Action::Expire(name, after) => state.expire(with, values, name, after),
+                Action::Deprecate(name, by) => state.deprecate(with, values, name, by),
+                Action::Keep(scope, key) => state.keep(with, values, *scope, key),
                 Action::Remove(_) | Action::RemoveTarget(..) => {
-                    self.state.removals.push((number, at, place))
+                    state.removals.push((number, at, place));
                 }
-                Action::BodyProcessor(kind) => self.state.processor = Some(*kind),
+                Action::BodyProcessor(kind) => state.processor = Some(*kind),
+                Action::Engine(engine) => state.engine = Some(*engine),
+                Action::ForceBody(on) => state.force_body = *on,
+                Action::ReadBody(on) => state.read_body = Some(*on),
+                Action::ReadResponse(on) => state.read_response = Some(*on),
             }
         }
     }
@@ -450,12 +390,12 @@ impl Walk<'_> {
             .any(|action| matches!(action, Action::Remove(which) if which.takes(rule)))
     }
 
-    fn is_target_removed(&self, rule: &Rule, variable: Variable, name: &[u8]) -> bool {
+    pub(super) fn is_target_removed(&self, rule: &Rule, variable: Variable, name: &[u8]) -> bool {
         self.removals().any(|action| match action {
             Action::RemoveTarget(which, target) => {
                 which.takes(rule) && target.covers(variable, name)
             }
-            Action::Set(..) | Action::Remove(_) | Action::BodyProcessor(_) => false,
+            _ => false,
         })
     }
 
@@ -476,11 +416,11 @@ impl Walk<'_> {
 }
 
 /// A link being asked.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     number: u32,
-    rule: &'a Rule,
+    pub(super) rule: &'a Rule,
     at: usize,
-    link: &'a Link,
+    pub(super) link: &'a Link,
     operand: &'a [u8],
 }
 

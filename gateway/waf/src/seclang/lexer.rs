@@ -53,14 +53,15 @@ fn directive(line: u32, text: &str) -> Result<Directive, (u32, String)> {
     })
 }
 
-/// Words between white space; in double quotes a word may hold spaces, and `\"` stands for a quote. Every other
+/// Words between white space; in quotes of either kind a word may hold spaces, and `\"` stands for a quote. Every other
 /// backslash is kept: it belongs to the pattern.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let (word, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_word(quoted)?,
+            Some(quoted) => quoted_word(quoted, '"')?,
+            None if rest.starts_with('\'') => quoted_word(rest.get(1..).unwrap_or_default(), '\'')?,
             None => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 let (word, after) = rest.split_at(end);
@@ -73,14 +74,14 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-fn quoted_word(text: &str) -> Result<(String, &str), String> {
+fn quoted_word(text: &str, quote: char) -> Result<(String, &str), String> {
     let mut word = String::new();
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '"' => return Ok((word, text.get(at + 1..).unwrap_or_default())),
+            _ if letter == quote => return Ok((word, text.get(at + 1..).unwrap_or_default())),
             '\\' => match letters.next() {
-                Some((_, '"')) => word.push('"'),
+                Some((_, other)) if other == quote => word.push(quote),
                 Some((_, other)) => word.extend(['\\', other]),
                 None => break,
             },

@@ -1,8 +1,10 @@
 //! `@name argument` → an operator.
 
-use super::{Files, pcre, target};
+use super::{Files, target};
 use crate::{
-    operator::{Comparison, Operator, Pattern, Phrases, Relation, network, validate},
+    operator::{
+        Checksum, Comparison, Operator, Pattern, Phrases, Relation, made::Made, network, validate,
+    },
     rule::Test,
     text::Names,
 };
@@ -15,7 +17,26 @@ pub(super) struct Context<'a> {
     pub(super) source: &'a str,
     /// The rule reads what its groups matched.
     pub(super) capture: bool,
+    /// What works otherwise than its author may expect.
+    pub(super) warnings: &'a mut Vec<String>,
 }
+
+/// Operators that there cannot be here, and why.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "validatedtd",
+        "no document may bring or name a DTD: bodies with one are refused",
+    ),
+    ("validateschema", "schemas are the application's"),
+    ("inspectfile", "rules run no programs"),
+    ("fuzzyhash", "there is no store of fuzzy hashes"),
+    ("gsblookup", "rules ask nobody on the network"),
+    (
+        "rsub",
+        "rules do not change what passes: see the check `response_headers` and `pii`",
+    ),
+    ("validatehash", "links are not signed"),
+];
 
 pub(super) fn test(text: &str, context: &mut Context<'_>) -> Result<Test, String> {
     let text = text.trim_start();
@@ -36,7 +57,17 @@ pub(super) fn test(text: &str, context: &mut Context<'_>) -> Result<Test, String
 fn operator(name: &str, argument: &str, context: &mut Context<'_>) -> Result<Operator, String> {
     let trimmed = argument.trim();
     Ok(match name.to_ascii_lowercase().as_str() {
-        "rx" => pattern(argument, context.capture)?,
+        "rx" => pattern(argument, context)?,
+        "verifycc" => number(argument, Checksum::Card)?,
+        "verifycpf" => number(argument, Checksum::Cpf)?,
+        "verifyssn" => number(argument, Checksum::Ssn)?,
+        "verifysvnr" => number(argument, Checksum::Svnr)?,
+        "geolookup" => Operator::GeoLookup,
+        "rbl" => {
+            let why = "@rbl never matches: rules ask no name server (use the check `reputation`)";
+            context.warnings.push(why.to_owned());
+            Operator::Never
+        }
         "pm" => phrases(trimmed.split_whitespace().map(str::to_owned).collect())?,
         "pmfromfile" | "pmf" => phrases(lines(trimmed, context)?)?,
         "streq" => compare(Relation::Equals, argument, context)?,
@@ -64,21 +95,28 @@ fn operator(name: &str, argument: &str, context: &mut Context<'_>) -> Result<Ope
         "validateutf8encoding" => Operator::BadUtf8,
         "unconditionalmatch" => Operator::Always,
         "nomatch" => Operator::Never,
-        _ => return Err(format!("the operator @{name} is not supported")),
+        lower => {
+            let known = REFUSED.iter().find(|(known, _)| *known == lower);
+            let why = known.map_or_else(String::new, |(_, why)| format!(": {why}"));
+            return Err(format!("the operator @{name} is not supported{why}"));
+        }
     })
 }
 
-fn pattern(argument: &str, capture: bool) -> Result<Operator, String> {
-    if argument.contains("%{") {
-        return Err("a macro inside @rx is not supported".to_owned());
+fn pattern(argument: &str, context: &mut Context<'_>) -> Result<Operator, String> {
+    if target::has_macro(argument, context.names) {
+        let text = target::text(argument, context.names)?;
+        return Ok(Operator::Made(Made { text }));
     }
-    let translated = pcre::translate(argument);
-    let made = if capture {
-        Pattern::with_groups(&translated)
-    } else {
-        Pattern::new(&translated)
-    };
-    made.map(|pattern| Operator::Pattern(Box::new(pattern)))
+    Pattern::pcre(argument, context.capture).map(|pattern| Operator::Pattern(Box::new(pattern)))
+}
+
+fn number(argument: &str, checksum: Checksum) -> Result<Operator, String> {
+    let pattern = Pattern::pcre(argument, false)?;
+    if !pattern.is_plain() {
+        return Err("look-around and back references are not supported here".to_owned());
+    }
+    Ok(Operator::Number(Box::new(pattern), checksum))
 }
 
 fn phrases(words: Vec<String>) -> Result<Operator, String> {

@@ -1,14 +1,13 @@
 //! The variables of a rule and the macros in its texts → targets.
 
 use crate::{
-    operator::pattern,
-    text::{Names, Part, Text},
-    variable::{SECLANG, Selector, Target, Variable, Variables},
+    operator::{pattern, pcre},
+    text::{Names, Own, Part, Text},
+    variable::{
+        DYNAMIC, SECLANG, SECLANG_MEMBERS, SECLANG_REFUSED, Selector, Target, Variable, Variables,
+        WRITTEN,
+    },
 };
-
-/// Collections that other engines keep between requests. Here they live as long as the request, under a name of
-/// their own among the transaction's variables.
-const KEPT: &[&str] = &["IP", "GLOBAL", "SESSION", "USER", "RESOURCE"];
 
 /// Included and excluded targets.
 pub(super) fn targets(text: &str, names: &mut Names) -> Result<(Vec<Target>, Vec<Target>), String> {
@@ -65,11 +64,24 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
         None => (text, None),
     };
     let name = name.trim().to_ascii_uppercase();
-    if let Some(collection) = KEPT.iter().find(|kept| **kept == name) {
-        return kept(collection, member, count, names);
+    if let Some((label, variable, member)) =
+        SECLANG_MEMBERS.iter().find(|(known, ..)| *known == name)
+    {
+        return Ok(Target {
+            variables: Variables::of(&[*variable]),
+            selector: Selector::Name(member.as_bytes().into()),
+            count,
+            label,
+            slot: None,
+        });
     }
     let Some((label, variables)) = SECLANG.iter().find(|(known, _)| *known == name) else {
-        return Err(format!("unknown variable {name}"));
+        return Err(
+            match SECLANG_REFUSED.iter().find(|(known, _)| *known == name) {
+                Some((_, why)) => format!("the variable {name} is not supported: {why}"),
+                None => format!("unknown variable {name}"),
+            },
+        );
     };
     if name == "XML" {
         let attributes = member.is_some_and(|path| path.contains('@'));
@@ -87,8 +99,8 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
         });
     }
     let selector = selector(member)?;
-    let slot = match &selector {
-        Selector::Name(name) if variables.has(Variable::Tx) => Some(names.slot(name)),
+    let slot = match (&selector, written(*variables)) {
+        (Selector::Name(name), Some(scope)) => Some(names.slot(scope, name)),
         _ => None,
     };
     Ok(Target {
@@ -100,27 +112,16 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
     })
 }
 
-fn kept(
-    collection: &'static str,
-    member: Option<&str>,
-    count: bool,
-    names: &mut Names,
-) -> Result<Target, String> {
-    let Some(member) = member else {
-        return Err(format!("{collection} without a name"));
-    };
-    let name = format!("{collection}.{member}")
-        .to_ascii_lowercase()
-        .into_bytes();
-    let slot = Some(names.slot(&name));
-    let selector = Selector::Name(name.into());
-    Ok(Target {
-        variables: Variables::of(&[Variable::Tx]),
-        selector,
-        count,
-        label: collection,
-        slot,
-    })
+/// The collection, when rules write it.
+fn written(variables: Variables) -> Option<Variable> {
+    variables.iter().find(|variable| WRITTEN.has(*variable))
+}
+
+/// A collection that rules write, by its name.
+pub(super) fn collection(name: &str) -> Option<Variable> {
+    let name = name.trim().to_ascii_uppercase();
+    let (_, variables) = SECLANG.iter().find(|(known, _)| *known == name)?;
+    written(*variables)
 }
 
 fn selector(member: Option<&str>) -> Result<Selector, String> {
@@ -130,9 +131,7 @@ fn selector(member: Option<&str>) -> Result<Selector, String> {
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix('/'))
         {
-            Some(text) => {
-                Selector::Pattern(Box::new(pattern::selector(&super::pcre::translate(text))?))
-            }
+            Some(text) => Selector::Pattern(Box::new(pattern::selector(&pcre::translate(text))?)),
             None => Selector::Name(member.to_ascii_lowercase().into_bytes().into()),
         },
     })
@@ -158,24 +157,37 @@ pub(super) fn text(text: &str, names: &mut Names) -> Result<Text, String> {
     Ok(Text::new(parts))
 }
 
+/// Whether a text holds a macro, and no more than something that looks like one.
+pub(super) fn has_macro(text: &str, names: &mut Names) -> bool {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("%{") {
+        let Some((name, beyond)) = after.split_once('}') else {
+            return false;
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte);
+        if name.bytes().all(plain) && part(name, names).is_ok() {
+            return true;
+        }
+        rest = beyond;
+    }
+    false
+}
+
 fn part(name: &str, names: &mut Names) -> Result<Part, String> {
     let upper = name.to_ascii_uppercase();
     Ok(match upper.as_str() {
         "MATCHED_VAR" => Part::MatchedVar,
         "MATCHED_VAR_NAME" => Part::MatchedVarName,
-        // The time of day and the rule's own data only ever appear in messages.
-        _ if upper.starts_with("TIME")
-            || upper.starts_with("RULE.")
-            || upper.starts_with("ENV.") =>
-        {
-            Part::Literal((*b"").into())
-        }
-        _ => {
-            let target = target(name, names)?;
-            match target.slot {
-                Some(slot) => Part::Tx(slot),
-                None => Part::Value(Box::new(target)),
+        _ => match upper.strip_prefix("RULE.").and_then(Own::of) {
+            Some(own) => Part::Own(own),
+            None => {
+                let target = target(name, names)?;
+                match target.slot {
+                    Some(slot) => Part::Tx(slot),
+                    None if target.variables.intersects(DYNAMIC) => Part::Dynamic(Box::new(target)),
+                    None => Part::Value(Box::new(target)),
+                }
             }
-        }
+        },
     })
 }

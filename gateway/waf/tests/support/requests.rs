@@ -155,6 +155,7 @@ impl Case {
             protocol: b"HTTP/1.1",
             headers: &headers,
             client: [192, 0, 2, 7].into(),
+            around: waf::Surroundings::default(),
         });
         let kind = headers.iter().find(|(name, _)| name == b"content-type");
         let kind = kind.map_or(&[][..], |(_, value)| value);

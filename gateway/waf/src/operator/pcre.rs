@@ -2,7 +2,7 @@
 //! do (look-around, back references) is left as it is and refused when it is compiled.
 
 /// Rewrites what the two syntaxes read differently.
-pub(super) fn translate(pattern: &str) -> String {
+pub(crate) fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
     while let Some(letter) = rest.chars().next() {
@@ -162,7 +162,7 @@ fn class_escape<'a>(text: &'a str, out: &mut String) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::Pattern;
+    use crate::{limits::Budget, operator::Pattern};
 
     #[test]
     fn spellings_of_pcre_mean_the_same() {
@@ -188,7 +188,7 @@ mod tests {
         for (pattern, text, expected) in cases {
             let compiled = Pattern::new(&translate(pattern));
             assert_eq!(
-                compiled.map(|pattern| pattern.is_match(text)),
+                compiled.map(|pattern| pattern.is_match(text, &mut Budget::new(u64::MAX))),
                 Ok(*expected),
                 "{pattern}"
             );
