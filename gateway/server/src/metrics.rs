@@ -2,8 +2,10 @@
 //! becomes one. Requests are counted in `tally` by small ids, so that counting is an atomic add; the rest is the
 //! prometheus crate's.
 
+mod groups;
 mod matches;
 mod names;
+mod register;
 mod tally;
 mod watched;
 
@@ -15,27 +17,14 @@ use parking_lot::Mutex;
 use policy::Policy;
 use policy::decision::{Action, CheckId, Reason, RouteId, Would};
 use policy::settings::Upstream;
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, GaugeVec, Histogram, IntCounter, Registry, TextEncoder};
 
+use groups::{Connections, InService, Times};
 use matches::Matches;
 use names::{Names, Word};
+use register::Register;
 use tally::{Families, Key, Tally};
 use watched::Watched;
-
-/// From 10 µs: a decision on a small request is that short.
-const DECIDING: &[f64] = &[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
-    0.25,
-];
-
-/// For requests and upstreams.
-const ANSWERING: &[f64] = &[
-    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
 
 /// Everything that is counted, for the life of the process.
 #[derive(Debug)]
@@ -43,20 +32,12 @@ pub(crate) struct Metrics {
     registry: Registry,
     names: Arc<Names>,
     tally: Arc<Tally>,
-    request_seconds: HistogramVec,
-    decision_seconds: HistogramVec,
-    upstream_seconds: HistogramVec,
-    /// Connections that were given a place.
-    pub(crate) connections_accepted: IntCounter,
-    /// Connections open now.
-    pub(crate) connections_open: IntGauge,
-    connections_refused: IntCounterVec,
+    times: Times,
+    /// Connections of clients.
+    pub(crate) connections: Connections,
+    in_service: InService,
     server_healthy: GaugeVec,
     servers: Mutex<BTreeSet<(String, String)>>,
-    reloads: IntCounterVec,
-    policy_info: GaugeVec,
-    policy_loaded: Gauge,
-    policy_warnings: IntGauge,
     /// What WAF rules found.
     pub(crate) matches: Matches,
     /// Event lines that were lost.
@@ -115,117 +96,29 @@ impl Metrics {
         let tally = Arc::new(Tally::new());
         let families = Families::new(Arc::clone(&tally), Arc::clone(&names))?;
         registry.register(Box::new(families))?;
-        let build = register(
-            &registry,
-            GaugeVec::new(opts("build_info", "Build of this gateway."), &["version"]),
-        )?;
-        build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1.0);
-        let started = register(
-            &registry,
-            Gauge::new(
-                "process_start_time_seconds",
-                "Start of the process, in unix seconds.",
-            ),
-        )?;
-        started.set(unix_seconds());
-        let metrics = Self {
-            request_seconds: histogram(
-                &registry,
-                "request_seconds",
-                "Requests, from header to the answer's end.",
-                ANSWERING,
+        let register = Register(&registry);
+        groups::about_the_process(register)?;
+        Ok(Self {
+            times: Times::new(register)?,
+            connections: Connections::new(register)?,
+            in_service: InService::new(register)?,
+            server_healthy: register.gauges(
+                "upstream_server_healthy",
+                "Whether a server of an upstream group is healthy.",
+                &["upstream", "server"],
             )?,
-            decision_seconds: histogram(
-                &registry,
-                "decision_seconds",
-                "Deciding about a request.",
-                DECIDING,
-            )?,
-            upstream_seconds: histogram(
-                &registry,
-                "upstream_seconds",
-                "From choosing an upstream to its answer's header.",
-                ANSWERING,
-            )?,
-            connections_accepted: counter(
-                &registry,
-                "connections_accepted_total",
-                "Connections that were given a place.",
-            )?,
-            connections_open: register(
-                &registry,
-                IntGauge::with_opts(opts("connections_open", "Connections open now.")),
-            )?,
-            connections_refused: counters(
-                &registry,
-                "connections_refused_total",
-                "Connections that ended before they carried a request.",
-                &["reason"],
-            )?,
-            server_healthy: register(
-                &registry,
-                GaugeVec::new(
-                    opts(
-                        "upstream_server_healthy",
-                        "Whether a server of an upstream group is healthy.",
-                    ),
-                    &["upstream", "server"],
-                ),
-            )?,
-            reloads: counters(
-                &registry,
-                "policy_reloads_total",
-                "Attempts to put another policy into service.",
-                &["result"],
-            )?,
-            policy_info: register(
-                &registry,
-                GaugeVec::new(
-                    opts("policy_info", "The policy in service."),
-                    &["version", "hash"],
-                ),
-            )?,
-            policy_loaded: register(
-                &registry,
-                Gauge::with_opts(opts(
-                    "policy_loaded_timestamp_seconds",
-                    "When the policy was put into service, in unix seconds.",
-                )),
-            )?,
-            policy_warnings: register(
-                &registry,
-                IntGauge::with_opts(opts(
-                    "policy_warnings",
-                    "Warnings of the policy in service.",
-                )),
-            )?,
-            matches: Matches(counters(
-                &registry,
+            matches: Matches(register.counters(
                 "waf_matches_total",
                 "Matches of WAF rules in requests and answers, by check and family of rules.",
                 &["check", "family"],
             )?),
-            events_dropped: counter(
-                &registry,
-                "events_dropped_total",
-                "Event lines that were lost.",
-            )?,
+            events_dropped: register
+                .counter("events_dropped_total", "Event lines that were lost.")?,
             servers: Mutex::default(),
             registry,
             names,
             tally,
-        };
-        for result in ["ok", "failed"] {
-            metrics.reloads.with_label_values(&[result]);
-        }
-        for why in crate::record::Refused::ALL {
-            metrics
-                .connections_refused
-                .with_label_values(&[why.as_str()]);
-        }
-        Ok(metrics)
+        })
     }
 
     /// Looks up what a policy's requests will be counted under.
@@ -245,9 +138,9 @@ impl Metrics {
     fn meter(&self, route: &str) -> RouteMeter {
         RouteMeter {
             word: self.names.word(route),
-            request: self.request_seconds.with_label_values(&[route]),
-            deciding: self.decision_seconds.with_label_values(&[route]),
-            upstream: self.upstream_seconds.with_label_values(&[route]),
+            request: self.times.request.with_label_values(&[route]),
+            deciding: self.times.decision.with_label_values(&[route]),
+            upstream: self.times.upstream.with_label_values(&[route]),
         }
     }
 
@@ -279,7 +172,7 @@ impl Metrics {
 
     /// Counts a connection that was dropped; `why` is one of our own words.
     pub(crate) fn connection_refused(&self, why: &'static str) {
-        self.connections_refused.with_label_values(&[why]).inc();
+        self.connections.refused.with_label_values(&[why]).inc();
     }
 
     /// Notes whether a server of an upstream group is healthy.
@@ -312,20 +205,22 @@ impl Metrics {
     /// A policy is in service.
     pub(crate) fn policy_loaded(&self, version: u64, hash: &str, warnings: usize, reload: bool) {
         if reload {
-            self.reloads.with_label_values(&["ok"]).inc();
+            self.in_service.reloads.with_label_values(&["ok"]).inc();
         }
-        self.policy_info.reset();
-        self.policy_info
+        self.in_service.info.reset();
+        self.in_service
+            .info
             .with_label_values(&[version.to_string().as_str(), hash])
             .set(1.0);
-        self.policy_loaded.set(unix_seconds());
-        self.policy_warnings
+        self.in_service.loaded.set(unix_seconds());
+        self.in_service
+            .warnings
             .set(i64::try_from(warnings).unwrap_or(i64::MAX));
     }
 
     /// A policy had faults and is not in service.
     pub(crate) fn policy_rejected(&self) {
-        self.reloads.with_label_values(&["failed"]).inc();
+        self.in_service.reloads.with_label_values(&["failed"]).inc();
     }
 
     /// Shows a number that somebody else keeps, read when Prometheus asks.
@@ -360,42 +255,6 @@ pub(crate) enum Kind {
     Counter,
     /// Up and down.
     Gauge,
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(format!("palisade_{name}"), help)
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    made: Result<C, prometheus::Error>,
-) -> Result<C, prometheus::Error> {
-    let collector = made?;
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    register(registry, IntCounter::with_opts(opts(name, help)))
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    register(registry, IntCounterVec::new(opts(name, help), labels))
-}
-
-fn histogram(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    buckets: &[f64],
-) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-    register(registry, HistogramVec::new(opts, &["route"]))
 }
 
 fn unix_seconds() -> f64 {

@@ -170,12 +170,12 @@ impl Observer for Watch {
     }
 
     fn connection_opened(&self) {
-        self.metrics.connections_accepted.inc();
-        self.metrics.connections_open.inc();
+        self.metrics.connections.accepted.inc();
+        self.metrics.connections.open.inc();
     }
 
     fn connection_closed(&self) {
-        self.metrics.connections_open.dec();
+        self.metrics.connections.open.dec();
     }
 
     fn connection_refused(&self, why: Refused) {
