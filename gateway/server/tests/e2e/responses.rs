@@ -11,7 +11,7 @@ use crate::support::origin::{answer, ok};
 use crate::support::ports::Port;
 use crate::support::raw::{get, post};
 use crate::support::tools::{Served, program, python, stdout};
-use crate::support::{Conn, Gateway, Origin, Plan, Step, exchange, until};
+use crate::support::{Conn, Gateway, Origin, Plan, Step, certs, exchange, until};
 
 const RULES: &str = r#"
 rules:
@@ -482,6 +482,85 @@ fn events_are_not_held_back() {
     origin.open("next");
     assert_eq!(conn.chunk().unwrap(), b"data: 2\n\n");
     assert!(conn.chunk().unwrap().is_empty());
+}
+
+#[test]
+fn calls_and_sockets_are_not_held_back() {
+    let (grpc, ws) = (Port::take(), Port::take());
+    let _grpc = Served::ready(python("grpc_server.py").arg(grpc.number.to_string()));
+    let _ws = Served::ready(python("ws_server.py").arg(ws.number.to_string()));
+    let rules = "rules: [{id: 1, msg: x, targets: [response_body, \"response_header:x-debug\"], any: [{contains: hello}]}]";
+    let plan = Plan::bare()
+        .upstream(
+            "calls",
+            &format!("{{servers: [\"{}\"], protocol: h2c}}", grpc.address()),
+        )
+        .upstream("sockets", &format!("{{servers: [\"{}\"]}}", ws.address()))
+        .check(
+            "c",
+            "{check: waf, rules: [hello.yaml], response: {types: [\"*/*\"]}}",
+        )
+        .route("{name: calls, match: {path: \"/t.T/*\"}, to: calls, use: [c], public: test}")
+        .route("{name: sockets, match: {path: \"/*\"}, to: sockets, use: [c], public: test}")
+        .file("hello.yaml", rules)
+        .tls();
+    let gateway = Gateway::start(&plan);
+    let target = format!("127.0.0.1:{}", gateway.tls.port());
+    let out = stdout(python("grpc_client.py").args([&target, &certs::file("ca.pem")]));
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&out["echo"], &out["count_trailer"]),
+        (&"hello".into(), &"5".into())
+    );
+    assert_eq!(out["chat"], serde_json::json!(["got a", "got b", "got c"]));
+    assert_eq!(out["fail"][1], "not today");
+    let url = format!("ws://{}/hello", gateway.http);
+    let out = stdout(python("ws_client.py").args([&url, "3"]));
+    assert!(
+        out.contains("/hello message 1") && out.contains("closed 1000"),
+        "{out}"
+    );
+}
+
+/// However an answer comes, and however little is held, it goes on as it was.
+#[test]
+fn no_byte_is_lost_or_doubled_at_any_border() {
+    let length = |seed: usize| seed * 7919 % 4000 + 1;
+    let body: Vec<u8> = (0..200_000u32).map(|n| (n * 31 % 251) as u8).collect();
+    let whole = body.clone();
+    let origin = Origin::scripted(move |seen| {
+        let mut seed: usize = seen.target.trim_start_matches('/').parse().unwrap();
+        let mut pieces = Vec::new();
+        let mut rest = whole.as_slice();
+        while !rest.is_empty() {
+            seed += 1;
+            let (piece, after) = rest.split_at(length(seed).min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        vec![Step::Send(chunked("", &pieces))]
+    });
+    for keys in [
+        "hold: 1B",
+        "hold: 5KB",
+        "hold: 1B, inspect: 1B",
+        "hold: 100KB, inspect: 7KB",
+        "hold: 1MB, inspect: 1MB",
+    ] {
+        let keys = keys.replace("KB", "KiB").replace("MB", "MiB");
+        let gateway = Gateway::start(&plan(&origin, &format!(", response: {{{keys}}}")));
+        let mut conn = Conn::open(gateway.http);
+        for seed in 0..8 {
+            conn.write(get(&format!("/{seed}"), ""));
+            let seen = conn.response().unwrap();
+            assert!(
+                seen.complete && seen.body == body,
+                "{keys} {seed}: {}",
+                seen.body.len()
+            );
+        }
+        assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+    }
 }
 
 #[test]
