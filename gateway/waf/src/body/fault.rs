@@ -115,10 +115,7 @@ impl Flaw {
 
     /// True where parsers are known to disagree so far that content hides. The others occur in honest traffic.
     pub const fn dangerous(self) -> bool {
-        !matches!(
-            self,
-            Self::BadEscape | Self::BoundaryQuoted | Self::DataAfter
-        )
+        !matches!(self, Self::BadEscape | Self::BoundaryQuoted)
     }
 
     /// A stable name for events.
