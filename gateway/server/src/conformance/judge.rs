@@ -149,9 +149,10 @@ pub(crate) fn blocking(
     let heavy = side(false) >= INBOUND || side(true) >= OUTBOUND;
     match (was_refused, heavy) {
         (false, false) => Blocking::Passed,
-        (true, true) => Blocking::Others(scoring),
-        (true, false) => Blocking::Failed(format!(
-            "refused ({}) though nothing weighs enough; {why}",
+        // A rule adds once for every value that it matches: its weight alone is the least.
+        (true, _) if !scoring.is_empty() => Blocking::Others(scoring),
+        (true, _) => Blocking::Failed(format!(
+            "refused ({}) though nothing that matched weighs anything; {why}",
             last.word("reason").unwrap_or("no reason")
         )),
         (false, true) => Blocking::Failed(format!("let pass; {why}")),
@@ -282,7 +283,8 @@ mod tests {
         let none = "{log: {no_expect_ids: [1]}}";
         assert_eq!(judged(none, "allow", &[4], 1), Blocking::Passed);
         assert_eq!(judged(none, "deny", &[2], 2), Blocking::Others(vec![2]));
-        assert!(matches!(judged(none, "deny", &[4], 1), Blocking::Failed(_)));
+        assert_eq!(judged(none, "deny", &[4], 1), Blocking::Others(vec![4]));
+        assert!(matches!(judged(none, "deny", &[], 1), Blocking::Failed(_)));
         assert!(matches!(
             judged(none, "allow", &[2], 2),
             Blocking::Failed(_)
