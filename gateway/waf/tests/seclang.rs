@@ -170,6 +170,21 @@ SecRule TX:/seen_.*/ "@gt 1" "id:2,phase:2,pass,msg:'%{MATCHED_VAR_NAME}'"
 }
 
 #[test]
+fn names_of_header_fields_are_written_as_usual() {
+    let rules = r#"
+SecRule REQUEST_HEADERS "@rx nikto" "id:1,phase:1,pass,logdata:'%{MATCHED_VAR_NAME}'"
+SecRule ARGS "@rx nikto" "id:2,phase:1,pass,logdata:'%{MATCHED_VAR_NAME}'"
+"#;
+    let verdict = judge(rules, "a-b=nikto");
+    let data: Vec<&str> = verdict
+        .matches
+        .iter()
+        .map(|found| found.data.as_str())
+        .collect();
+    assert_eq!(data, ["REQUEST_HEADERS:User-Agent", "ARGS:a-b"]);
+}
+
+#[test]
 fn a_chain_over_what_matched_sees_only_what_matched_before() {
     let rules = r#"
 SecRule ARGS "@contains x" "id:1,phase:2,deny,chain"

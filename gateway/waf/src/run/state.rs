@@ -79,6 +79,9 @@ impl State {
         if !name.is_empty() {
             self.name.push(b':');
             self.name.extend_from_slice(name);
+            if matches!(label, "REQUEST_HEADERS" | "RESPONSE_HEADERS") {
+                as_usually_written(self.name.get_mut(label.len() + 1..).unwrap_or_default());
+            }
         }
         if self.list.len() <= self.matched {
             self.list.push(Default::default());
@@ -346,4 +349,15 @@ pub(crate) fn write_number(out: &mut Vec<u8>, number: i64) {
     out.clear();
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{number}");
+}
+/// `user-agent` as `User-Agent`: the caller's names of fields are in lower case, logs and rules show them as they are
+/// sent.
+fn as_usually_written(name: &mut [u8]) {
+    let mut first = true;
+    for byte in name {
+        if first {
+            byte.make_ascii_uppercase();
+        }
+        first = *byte == b'-';
+    }
 }
