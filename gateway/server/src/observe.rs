@@ -206,7 +206,7 @@ fn findings<'f>(policy: &'f Policy, facts: &'f Facts) -> SmallVec<[Finding<'f>; 
         score: found.score,
         check: policy.check_name(check),
         value: &found.value,
-        data: "",
+        data: &found.data,
     };
     facts.findings().map(one).collect()
 }

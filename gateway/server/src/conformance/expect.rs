@@ -208,10 +208,24 @@ fn log_line(rule: &Value) -> String {
     }
     for key in ["msg", "data"] {
         if !word(key).is_empty() {
-            line.push_str(&format!(" [{key} \"{}\"]", word(key)));
+            line.push_str(&format!(" [{key} \"{}\"]", escaped(word(key))));
         }
     }
     line + &format!(" [severity \"{}\"]", word("severity").to_uppercase())
+}
+
+/// A log line is one line.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            control if control.is_ascii_control() => {
+                out.push_str(&format!("\\x{:02x}", u32::from(control)));
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// `args:q` as SecLang spells it.

@@ -285,7 +285,7 @@ fn policy_text(
     format!(
         "version: 1\n\
          listen: [{{address: \"{address}\"}}]\n\
-         events: {{query: true}}\n\
+         events: {{query: true, values: true}}\n\
          paths: {{encoded_slash: keep, double_encoding: keep}}\n\
          limits: {{body_deadline: 10s}}\n\
          upstreams: {{backend: {{servers: [\"{backend}\"]}}}}\n\
