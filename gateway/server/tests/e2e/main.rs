@@ -13,6 +13,7 @@ mod support;
 mod body;
 mod client;
 mod commands;
+mod conformance;
 mod edge;
 mod evasions;
 mod http2;
