@@ -102,7 +102,23 @@ impl Policy {
         sources: &mut dyn Sources,
         now: u64,
     ) -> Result<Loaded, Vec<Fault>> {
-        compile::load(root_file, sources, now, Some(self))
+        let loaded = compile::load(root_file, sources, now, Some(self))?;
+        loaded.policy.adopt(self);
+        Ok(loaded)
+    }
+
+    /// What `waf` checks of the same name keep between requests outlives the change.
+    fn adopt(&self, old: &Self) {
+        for (check, rules, _) in self.rulesets() {
+            let name = self.check_name(check);
+            let mut known = old
+                .rulesets()
+                .filter(|(id, ..)| old.check_name(*id) == name);
+            if let Some((_, before, _)) = known.next() {
+                // Checks that share their rules share what these keep: the first one's.
+                rules.adopt(Arc::clone(before.collections()));
+            }
+        }
     }
 
     /// Unix milliseconds at which something in it ends by itself (an `until:`, a replaced secret): a reload is due then.

@@ -1,7 +1,11 @@
 //! What a ruleset uses that is not rules: the store of collections, a lookup of places, fixed values. The caller lends
 //! them; without them rules that ask find nothing.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use crate::collections::Collections;
 
@@ -54,9 +58,16 @@ impl Place {
 /// All of it.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
-    pub(crate) collections: Arc<Collections>,
+    /// Made when it is first asked for: until then another may take its place.
+    pub(crate) collections: OnceLock<Arc<Collections>>,
     pub(crate) geography: Option<Arc<dyn Geography>>,
     pub(crate) settings: Settings,
+}
+
+impl Outside {
+    pub(crate) fn collections(&self) -> &Arc<Collections> {
+        self.collections.get_or_init(Arc::default)
+    }
 }
 
 /// What directives fix for every request.

@@ -10,11 +10,11 @@ use crate::{
     operator::Operator,
     outside::{Geography, Outside},
     pins::{self, Pin},
-    rule::{Action, Rule},
+    rule::{Action, Link, Rule, Test},
     seclang::{self, Engine, Files, Loader},
     transaction::{Scratch, Suspended, Transaction},
     tuning::{Options, Tuning},
-    variable::{FROM_BODY, FROM_RESPONSE, Variable},
+    variable::{FROM_BODY, FROM_RESPONSE, TIMED, Variable},
 };
 
 /// Rules, compiled. Immutable: share it by `Arc`.
@@ -44,6 +44,8 @@ pub struct Needs {
     pub response: bool,
     /// The answer's body.
     pub response_body: bool,
+    /// The time ([`crate::Surroundings::now`]).
+    pub time: bool,
 }
 
 impl Ruleset {
@@ -135,31 +137,31 @@ impl Ruleset {
     /// What rules keep between requests. Give it to the ruleset that takes this one's place ([`Self::adopt`]), so that a
     /// reload forgets neither counters nor blocks.
     #[must_use]
-    pub const fn collections(&self) -> &Arc<Collections> {
-        &self.outside.collections
+    pub fn collections(&self) -> &Arc<Collections> {
+        self.outside.collections()
     }
 
-    /// Keeps what rules keep in this store from here on.
-    pub fn adopt(&mut self, collections: Arc<Collections>) {
-        self.outside.collections = collections;
+    /// Keeps what rules keep in this store. False when there is one already: call it before the first request.
+    pub fn adopt(&self, collections: Arc<Collections>) -> bool {
+        self.outside.collections.set(collections).is_ok()
     }
 
     /// Whether any rule keeps anything between requests.
     #[must_use]
     pub fn keeps(&self) -> bool {
-        let mut links = self.program.rules.iter().flat_map(|rule| &rule.links);
-        links.any(|link| {
-            let keeps = |action: &Action| matches!(action, Action::Keep(..));
-            link.actions.iter().any(keeps)
-        })
+        let keeps = |action: &Action| matches!(action, Action::Keep(..));
+        self.links().any(|link| link.actions.iter().any(keeps))
     }
 
     /// Whether any rule asks where an address is.
     #[must_use]
     pub fn locates(&self) -> bool {
-        let links = self.program.rules.iter().flat_map(|rule| &rule.links);
-        let mut tests = links.flat_map(|link| &link.tests);
-        tests.any(|test| matches!(test.operator, Operator::GeoLookup))
+        let asks = |test: &Test| matches!(test.operator, Operator::GeoLookup);
+        self.links().any(|link| link.tests.iter().any(asks))
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.program.rules.iter().flat_map(|rule| &rule.links)
     }
 
     /// Answers `@geoLookup` from here on.
@@ -175,12 +177,13 @@ impl Ruleset {
 
     /// What any rule reads.
     #[must_use]
-    pub const fn needs(&self) -> Needs {
+    pub fn needs(&self) -> Needs {
         let reads = self.program.reads;
         Needs {
             body: reads.intersects(FROM_BODY),
             response: reads.intersects(FROM_RESPONSE),
             response_body: reads.has(Variable::ResponseBody),
+            time: self.keeps() || reads.intersects(TIMED),
         }
     }
 

@@ -167,6 +167,9 @@ pub(crate) const FROM_RESPONSE: Variables = Variables::of(&[
     ResponseContentLength,
 ]);
 
+/// What depends on when it is asked.
+pub(crate) const TIMED: Variables = Variables::of(&[Time, Duration]);
+
 /// Members behind slots: what rules write by name.
 pub(crate) const WRITTEN: Variables =
     Variables::of(&[Tx, Ip, Global, Session, User, Resource, Geo, Env]);

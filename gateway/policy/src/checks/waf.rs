@@ -4,14 +4,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use waf::seclang::Engine;
-use waf::{Refusal, Ruleset, Scratch, Step, Transaction, Tuning, Verdict};
+use waf::{Refusal, Ruleset, Scratch, Step, Surroundings, Transaction, Tuning, Verdict};
 
 use super::{Gives, Needs, ResponseWork, Turn};
-use crate::decision::{Answer, CheckId, Reason};
+use crate::decision::{Answer, CheckId, Denial, Reason, Reply};
 use crate::io::{BodyFault, Io};
 use crate::request::{Facts, Framing, Request, Suspended};
 use crate::run::Mode;
@@ -79,7 +80,7 @@ impl Check {
 
     pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
         let mut transaction = self.rules.transaction(&self.tuning, take());
-        let step = evaluate_head(&mut transaction, turn.request);
+        let step = evaluate_head(&mut transaction, turn.request, self.around(turn));
         let mut failed = None;
         // A body is not waited for when the header alone decides.
         if step == Step::Continue {
@@ -93,6 +94,17 @@ impl Check {
             }
         }
         self.conclude(transaction, failed, turn)
+    }
+
+    /// What rules may ask beside the request.
+    fn around<'t, I: Io>(&self, turn: &'t Turn<'_, '_, I>) -> Surroundings<'t> {
+        let user = turn.facts.identity.as_ref().map_or("", |identity| identity.user.as_str());
+        Surroundings {
+            now: Duration::from_millis(turn.io.now().unix),
+            id: turn.request.id.as_bytes(),
+            user: user.as_bytes(),
+            ..Surroundings::default()
+        }
     }
 
     /// The answer; an evaluation that some rule goes on with waits for the application's.
@@ -120,7 +132,7 @@ impl Check {
         };
         let answer = match failed {
             Some(reason) => Answer::deny(reason),
-            None => answer(&verdict),
+            None => answer(&verdict, turn.mode),
         };
         keep(turn.facts, turn.id, verdict);
         answer
@@ -151,7 +163,11 @@ fn announced(framing: Framing) -> bool {
     }
 }
 
-fn evaluate_head(transaction: &mut Transaction<'_>, request: &Request<'_>) -> Step {
+fn evaluate_head(
+    transaction: &mut Transaction<'_>,
+    request: &Request<'_>,
+    around: Surroundings<'_>,
+) -> Step {
     transaction.evaluate_headers(&waf::Request {
         method: request.method.as_str().as_bytes(),
         target: request.target.as_bytes(),
@@ -165,7 +181,7 @@ fn evaluate_head(transaction: &mut Transaction<'_>, request: &Request<'_>) -> St
         },
         headers: &Lines(request.headers),
         client: request.client,
-        around: waf::Surroundings::default(),
+        around,
     })
 }
 
@@ -179,10 +195,10 @@ impl waf::Headers for Lines<'_> {
     }
 }
 
-fn answer(verdict: &Verdict) -> Answer {
+fn answer(verdict: &Verdict, mode: Mode) -> Answer {
     match verdict.refusal {
         _ if !verdict.block => Answer::Pass,
-        None => Answer::deny(Reason::WafBlocked),
+        None => blocked(verdict.reply.as_ref(), mode),
         // What matched before judging ended says more than that it ended.
         Some(_) if verdict.score > 0 => Answer::deny(Reason::WafBlocked),
         Some(Refusal::Body(_) | Refusal::Ambiguous(_)) => Answer::deny(Reason::BodyUnparsable),
@@ -193,6 +209,24 @@ fn answer(verdict: &Verdict) -> Answer {
             | Refusal::TooMuchWork,
         ) => Answer::deny(Reason::WafBudget),
     }
+}
+
+/// A rule may choose the status, or send the client elsewhere. Its `drop` is a refusal like any other: by now the
+/// client has been let in, and an answer tells an honest one more than a closed connection.
+fn blocked(reply: Option<&waf::Reply>, mode: Mode) -> Answer {
+    let reason = Reason::WafBlocked;
+    let status = reply.and_then(|reply| StatusCode::from_u16(reply.status?).ok());
+    let target = reply.and_then(|reply| HeaderValue::from_str(reply.redirect.as_ref()?).ok());
+    // A check that observes sends nobody anywhere.
+    if let (Some(target), Mode::Enforce) = (target, mode) {
+        return Answer::Reply(Reply {
+            reason,
+            status: status.filter(StatusCode::is_redirection).unwrap_or(StatusCode::FOUND),
+            headers: vec![(header::LOCATION, target)],
+        });
+    }
+    let status = status.filter(|status| status.is_client_error() || status.is_server_error());
+    Answer::Deny(Denial { reason, status: status.unwrap_or_else(|| reason.status()), retry_after: None })
 }
 
 /// What is worth an event. A route may ask several rule sets; their findings stand in one list.

@@ -147,7 +147,7 @@ impl Into<'_, '_> {
         full.extend_from_slice(b"\r\n");
         full.extend_from_slice(bytes);
         self.number(Variable::FullRequestLength, full.len());
-        self.alone(Variable::FullRequest, &full);
+        self.long_member(Variable::FullRequest, b"", &full);
         self.values.full = full;
     }
 
@@ -223,7 +223,7 @@ impl Sink for Fields<'_, '_, '_> {
         }
         self.into.member(Variable::FileField, file.name, file.name);
         self.into
-            .member(Variable::FileContent, file.name, file.bytes);
+            .long_member(Variable::FileContent, file.name, file.bytes);
         if self.into.reads.has(Variable::FileSize) {
             let size = file.bytes.len().to_string();
             self.into

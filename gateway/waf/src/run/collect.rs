@@ -186,6 +186,14 @@ impl<'v, 'l> Into<'v, 'l> {
             self.values.refuse(Refusal::ValueTooLong);
             return;
         }
+        self.long_member(variable, name, text);
+    }
+
+    /// What may be longer than one value: the limits on the body and on the work bound it.
+    pub(super) fn long_member(&mut self, variable: Variable, name: &[u8], text: &[u8]) {
+        if !self.reads.has(variable) {
+            return;
+        }
         let name = self.values.copy(name);
         let text = self.values.copy(text);
         self.values.list.push(Value {

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) read_response: Option<bool>,
     /// What a rule made of SecRuleEngine.
     pub(crate) engine: Option<Engine>,
+    /// The request is refused: collections stay as they are until the logging phase.
+    pub(crate) frozen: bool,
     /// The worst level of any rule that matched.
     pub(crate) highest: Option<u8>,
     now: Duration,
@@ -53,6 +55,7 @@ impl State {
         self.keys.clear();
         self.processor = None;
         self.force_body = false;
+        self.frozen = false;
         (self.read_body, self.read_response) = (None, None);
         (self.engine, self.highest) = (None, None);
         (self.now, self.elapsed) = (Duration::ZERO, Duration::ZERO);
@@ -130,10 +133,10 @@ impl State {
         let scope = self.name_of(program, values, name, &mut made);
         let mut text = Vec::new();
         self.expand(values, after, &mut text);
-        if let Some(key) = self.key(scope) {
+        if let Some(key) = self.open_key(scope) {
             let update = Update::Expire(seconds_of(&text));
             outside
-                .collections
+                .collections()
                 .change(key, &made, update, self.clock(outside));
         }
         self.made = made;
@@ -186,7 +189,7 @@ impl State {
         self.tx.clear(&program.names, scope);
         let clock = self.clock(outside);
         let tx = &mut self.tx;
-        outside.collections.read(&own, clock, |name, value| {
+        outside.collections().read(&own, clock, |name, value| {
             tx.put_named(&program.names, scope, name, value);
         });
         tx.put_named(
@@ -208,9 +211,11 @@ impl State {
         update: Update<'_>,
     ) {
         if !matches!(scope, Variable::Tx | Variable::Env | Variable::Geo) {
-            let Some(key) = self.key(scope) else { return };
+            let Some(key) = self.open_key(scope) else {
+                return;
+            };
             let clock = self.clock(outside);
-            match outside.collections.change(key, name, update, clock) {
+            match outside.collections().change(key, name, update, clock) {
                 Some(value) => self.tx.put_named(&program.names, scope, name, &value),
                 None => self.tx.unset(&program.names, scope, name),
             }
@@ -233,6 +238,11 @@ impl State {
             now: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
             timeout: outside.settings.timeout,
         }
+    }
+
+    /// The key of a collection that may be written.
+    fn open_key(&self, scope: Variable) -> Option<&[u8]> {
+        self.key(scope).filter(|_| !self.frozen)
     }
 
     fn key(&self, scope: Variable) -> Option<&[u8]> {

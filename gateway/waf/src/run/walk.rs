@@ -59,6 +59,7 @@ impl Walk<'_> {
         judge: &mut impl Judge,
     ) {
         let program = self.program;
+        self.state.frozen &= phase != Phase::Logging;
         let lists = if self.tuning.plain {
             &program.all
         } else {
@@ -98,6 +99,9 @@ impl Walk<'_> {
             if !self.report(rule, own, contents, judge) {
                 return;
             }
+            // ModSecurity asks no further rule of this phase. Here the rest adds to the report, but what it would keep
+            // between requests is not kept: a refused client must not prolong its own block.
+            self.state.frozen |= rule.effect == Effect::Deny && self.state.engine.is_none();
             if let Some(to) = rule.skip_to {
                 direct = direct
                     .get(direct.partition_point(|&rule| rule < to)..)

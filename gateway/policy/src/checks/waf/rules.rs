@@ -75,6 +75,10 @@ fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
         // What is missing was reported; what there is may still be sound.
         Ok(_) if context.failed_since(before) => None,
         Ok(rules) => {
+            for warning in rules.warnings() {
+                let (at, message) = located(&context.at, &parts, &included, &warning);
+                context.warning(at, message);
+            }
             let native = parts.iter().any(|part| matches!(part.what, What::Native(..)));
             Some(Loaded { rules: Arc::new(rules), native })
         }

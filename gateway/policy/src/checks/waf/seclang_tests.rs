@@ -197,3 +197,41 @@ fn exclusions_that_name_nothing_are_faults() {
         assert!(found.starts_with(start), "{found}");
     }
 }
+
+const COUNTING: &str = r#"
+SecAction "id:1,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR}"
+SecRule IP:blocked "@eq 1" "id:2,phase:1,deny,status:429,msg:'too often'"
+SecRule REQUEST_FILENAME "@rx ." "id:3,phase:1,pass,nolog,setvar:ip.count=+1"
+SecRule IP:count "@ge 2" "id:4,phase:1,pass,nolog,setvar:ip.blocked=1,expirevar:ip.blocked=60,setvar:!ip.count"
+SecRule ARGS:to "@streq away" "id:5,phase:2,redirect:'https://shop.example/sorry?for=%{ARGS.to}',msg:'away'"
+"#;
+
+fn counting(mode: &str) -> Bench {
+    Bench::with_files("waf", json!({"rules": [mode]}), &[("counting.conf", COUNTING)])
+}
+
+#[test]
+fn what_rules_keep_counts_across_requests_and_expires() {
+    let mut bench = counting("counting.conf");
+    let ask = |bench: &mut Bench| bench.ask(&query(""));
+    assert_eq!((ask(&mut bench), ask(&mut bench)), (Answer::Pass, Answer::Pass));
+    let refused = Denial {
+        reason: Reason::WafBlocked,
+        status: StatusCode::TOO_MANY_REQUESTS,
+        retry_after: None,
+    };
+    assert_eq!(ask(&mut bench), Answer::Deny(refused.clone()));
+    bench.io.advance(Duration::from_secs(59));
+    assert_eq!(ask(&mut bench), Answer::Deny(refused));
+    bench.io.advance(Duration::from_secs(2));
+    assert_eq!(ask(&mut bench), Answer::Pass);
+}
+
+#[test]
+fn a_rule_may_send_the_client_elsewhere() {
+    let Answer::Reply(reply) = counting("counting.conf").ask(&query("to=away")) else {
+        panic!("not sent away");
+    };
+    let target = HeaderValue::from_static("https://shop.example/sorry?for=away");
+    assert_eq!((reply.status, reply.headers), (StatusCode::FOUND, vec![(header::LOCATION, target)]));
+}
