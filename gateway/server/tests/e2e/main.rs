@@ -14,6 +14,7 @@ mod body;
 mod client;
 mod commands;
 mod conformance;
+mod crs;
 mod edge;
 mod evasions;
 mod http2;
