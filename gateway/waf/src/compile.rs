@@ -23,6 +23,7 @@ use requirement::Requirement;
 use crate::{
     operator::pattern::NamePattern,
     rule::{Link, Phase, Rule, Test},
+    scores::Scores,
     text::Names,
     variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Program {
     /// By phase: all rules, in order.
     pub(crate) all: [Vec<u32>; 5],
     pub(crate) names: Names,
+    /// The variables that count anomaly scores.
+    pub(crate) scores: Scores,
     pub(crate) folded: Folded,
     /// What any rule reads; the rest is not even collected.
     pub(crate) reads: Variables,
@@ -125,6 +128,7 @@ impl Program {
             phases,
             direct,
             all,
+            scores: Scores::of(&names),
             names,
             folded,
             reads,

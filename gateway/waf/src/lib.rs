@@ -60,6 +60,7 @@ mod request;
 mod rule;
 mod ruleset;
 mod run;
+mod scores;
 pub mod seclang;
 mod text;
 mod transaction;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    rule::{Effect, Rule},
+    rule::{Effect, Phase, Rule},
     run::{
         collect::Values,
         state::State,
         walk::{Judge, Report},
     },
+    scores::Scores,
     seclang::Engine,
     text::Text,
     verdict::{Match, Reply, Step},
@@ -19,7 +20,14 @@ pub(crate) const REPORTED_BYTES: usize = 200;
 
 /// What the matches so far come to.
 pub(crate) struct Outcome {
+    /// Of the request, and of its answer: what rules with a score of their own added.
     pub(crate) score: u32,
+    pub(crate) outbound: u32,
+    /// What is under way.
+    pub(crate) phase: Phase,
+    scores: Scores,
+    /// What the counting variables held when the last match was reported.
+    counted: u32,
     pub(crate) step: Option<Step>,
     /// A rule let the request pass, not yet its answer.
     pub(crate) request_passed: bool,
@@ -28,28 +36,41 @@ pub(crate) struct Outcome {
     matches: Vec<Match>,
     /// Reports that may still be made.
     left: usize,
-    /// Of the score, what a verdict said already.
-    told: u32,
+    /// Of the scores, what a verdict said already.
+    told: [u32; 2],
 }
 
 impl Outcome {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize, scores: Scores) -> Self {
         Self {
             score: 0,
+            outbound: 0,
+            phase: Phase::RequestHeaders,
+            scores,
+            counted: 0,
             step: None,
             request_passed: false,
             reply: None,
             matches: Vec::new(),
             left: most,
-            told: 0,
+            told: [0; 2],
         }
     }
 
-    /// Score and matches that were not told yet.
-    pub(crate) fn tell(&mut self) -> (u32, Vec<Match>) {
-        let score = self.score.saturating_sub(self.told);
-        self.told = self.score;
-        (score, std::mem::take(&mut self.matches))
+    /// The scores of request and answer, and the matches, that were not told yet.
+    pub(crate) fn tell(&mut self, state: &State) -> ([u32; 2], Vec<Match>) {
+        let now = [
+            self.score.saturating_add(self.scores.inbound(state)),
+            self.outbound.saturating_add(self.scores.outbound(state)),
+        ];
+        let [inbound, outbound] = self.told;
+        self.told = now;
+        let [in_now, out_now] = now;
+        let fresh = [
+            in_now.saturating_sub(inbound),
+            out_now.saturating_sub(outbound),
+        ];
+        (fresh, std::mem::take(&mut self.matches))
     }
 }
 
@@ -79,7 +100,19 @@ impl Judge for Outcome {
                 go_on = false;
             }
         }
-        self.score = self.score.saturating_add(added);
+        let answers = matches!(
+            self.phase,
+            Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging
+        );
+        let own = if answers {
+            &mut self.outbound
+        } else {
+            &mut self.score
+        };
+        *own = own.saturating_add(added);
+        let counted = self.scores.added(state);
+        added = added.saturating_add(counted.saturating_sub(self.counted));
+        self.counted = counted;
         if rule.log && self.left > 0 {
             self.left -= 1;
             let content = report

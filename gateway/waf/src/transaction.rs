@@ -76,7 +76,7 @@ impl<'r> Transaction<'r> {
             tuning,
             scratch,
             budget: Budget::new(tuning.limits.work),
-            outcome: Outcome::new(tuning.limits.matches),
+            outcome: Outcome::new(tuning.limits.matches, ruleset.program.scores),
         }
     }
 
@@ -162,10 +162,11 @@ impl<'r> Transaction<'r> {
     /// What is known so far. Matches and score are what came since the last verdict: several add up.
     pub fn verdict(&mut self) -> Verdict {
         let (block, refusal) = (self.blocks(), self.refusal());
-        let (score, matches) = self.outcome.tell();
+        let ([score, outbound], matches) = self.outcome.tell(&self.scratch.state);
         Verdict {
             block,
             score,
+            outbound,
             matches,
             refusal,
             reply: if block {
@@ -221,6 +222,7 @@ impl<'r> Transaction<'r> {
             Some(step) => step,
             None if reports => Step::Continue,
             None if self.outcome.score >= self.tuning.threshold => Step::Block,
+            None if self.outcome.outbound >= self.tuning.response_threshold => Step::Block,
             None if self.tuning.refuse_unjudged && self.refusal().is_some() => Step::Block,
             None => Step::Continue,
         }
@@ -233,6 +235,7 @@ impl<'r> Transaction<'r> {
 
     fn phase(&mut self, phase: Phase) -> Step {
         // The logging phase refuses nothing; whatever let the request pass, it keeps its count.
+        self.outcome.phase = phase;
         let passed = self.outcome.step == Some(Step::Allow)
             || self.outcome.request_passed
                 && matches!(phase, Phase::RequestHeaders | Phase::RequestBody);

@@ -16,6 +16,8 @@ use crate::{
 pub struct Options {
     /// A request with at least this score is refused. Default 5: one critical match.
     pub threshold: u32,
+    /// An answer with at least this score is refused. Default 4: what leaks is at least an error.
+    pub response_threshold: u32,
     /// Ids of rules that are not asked, as ranges with both ends.
     pub disabled: Vec<(u32, u32)>,
     /// Rules with one of these tags are not asked.
@@ -32,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threshold: 5,
+            response_threshold: 4,
             disabled: Vec::new(),
             disabled_tags: Vec::new(),
             exclusions: Vec::new(),
@@ -84,6 +87,7 @@ impl Chosen {
 #[derive(Debug)]
 pub struct Tuning {
     pub(crate) threshold: u32,
+    pub(crate) response_threshold: u32,
     pub(crate) refuse_unjudged: bool,
     pub(crate) limits: Limits,
     pub(crate) plain: bool,
@@ -104,6 +108,7 @@ impl Tuning {
         }
         Ok(Self {
             threshold: options.threshold.max(1),
+            response_threshold: options.response_threshold.max(1),
             refuse_unjudged: options.refuse_unjudged,
             limits: options.limits.clone(),
             plain: false,

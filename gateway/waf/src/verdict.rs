@@ -20,8 +20,10 @@ pub enum Step {
 pub struct Verdict {
     /// Refuse the request.
     pub block: bool,
-    /// The sum over all rules that matched.
+    /// The sum over all rules that matched in the request; of the Core Rule Set its inbound anomaly score.
     pub score: u32,
+    /// The same for the application's answer.
+    pub outbound: u32,
     /// In the order found, at most [`crate::Limits::matches`].
     pub matches: Vec<Match>,
     /// Why the request could not be judged, if it could not; it is refused then.
