@@ -310,7 +310,9 @@ impl Decision {
     /// The action in events and metrics.
     #[must_use]
     pub fn action(&self) -> Action {
-        match self.outcome {
+        match &self.outcome {
+            // A rule that sends the client elsewhere refuses.
+            Outcome::Reply(reply) if reply.reason == Reason::WafBlocked => Action::Deny,
             Outcome::Permit(_) | Outcome::Reply(_) => Action::Allow,
             Outcome::Deny(_) => Action::Deny,
         }

@@ -140,13 +140,16 @@ fn bodies_of_other_types_are_not_read() {
     let mut decision = decide(&policy);
     let step = judge(&policy, &mut decision, 500, "image/png", TRACE);
     assert_eq!(denied(step), None);
-    let score = decision.facts.waf.as_ref().map(|verdict| verdict.score);
-    assert_eq!(score, Some(2));
+    let verdict = decision.facts.waf.as_ref();
+    assert_eq!(
+        verdict.map(|found| (found.score, found.outbound)),
+        Some((0, 2))
+    );
 }
 
 #[test]
 fn observing_reports_once_and_lets_pass() {
-    let policy = policy("rules: [answers.yaml], mode: observe, threshold: 2");
+    let policy = policy("rules: [answers.yaml], mode: observe, response_threshold: 2");
     let mut decision = decide(&policy);
     let step = judge(&policy, &mut decision, 500, "text/html", TRACE);
     assert_eq!(denied(step), None);

@@ -127,6 +127,8 @@ pub(crate) struct Event<'a> {
     pub(crate) rules: &'a [Finding<'a>],
     /// WAF score, where a rule set ran and scored.
     pub(crate) score: Option<u64>,
+    /// The same of the application's answer, where it scored.
+    pub(crate) response_score: Option<u64>,
     /// Who asked.
     pub(crate) user: &'a str,
     /// The upstream group, or the server of it that answered.

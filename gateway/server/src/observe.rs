@@ -150,6 +150,9 @@ impl Watch {
             would: &would,
             rules: &rules,
             score: waf.map(|verdict| u64::from(verdict.score)),
+            response_score: waf
+                .map(|verdict| u64::from(verdict.outbound))
+                .filter(|score| *score > 0),
             user: identity.map_or("", |identity| identity.user.as_str()),
             upstream: record.upstream.unwrap_or_default(),
             bytes_in: Some(record.bytes_in),

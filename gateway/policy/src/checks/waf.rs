@@ -242,6 +242,7 @@ fn keep(facts: &mut Facts, check: CheckId, verdict: Verdict) {
         Some(all) => {
             all.block |= verdict.block;
             all.score = all.score.saturating_add(verdict.score);
+            all.outbound = all.outbound.saturating_add(verdict.outbound);
             all.matches.extend(verdict.matches);
             all.refusal = all.refusal.or(verdict.refusal);
         }

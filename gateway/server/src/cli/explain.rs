@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use policy::Policy;
 use policy::cases::Stage;
 use policy::decision::{Answer, CheckId, Decision, Outcome, Reason};
+use policy::request::Facts;
 use policy::run::{Mode, Watch};
 use serde_json::{Map, Value, json};
 
@@ -146,20 +147,7 @@ impl Told<'_> {
             })
             .collect();
         match self.policy.check_kind(id) {
-            "waf" => notes.extend(facts.waf.iter().flat_map(|verdict| {
-                let rules = verdict.matches.iter();
-                let score = format!("score {}", verdict.score);
-                let rules = rules.map(|rule| {
-                    format!(
-                        "rule {} at {}: {} ({})",
-                        rule.id,
-                        rule.target,
-                        rule.msg,
-                        clipped(&rule.value)
-                    )
-                });
-                std::iter::once(score).chain(rules).collect::<Vec<_>>()
-            })),
+            "waf" => notes.extend(found(facts, id)),
             "jwt" => notes.extend(facts.identity.as_ref().map(|identity| {
                 let role = identity.claims.get("role").and_then(Value::as_str);
                 let role = role.map_or_else(String::new, |role| format!(", role {role}"));
@@ -375,6 +363,26 @@ fn mode_word(mode: Mode) -> &'static str {
         Mode::Sample(_) => "sample",
         Mode::Disabled => "disabled",
     }
+}
+
+/// What the rules of a check found: what each saw, decoded, and what it added to the score.
+fn found(facts: &Facts, check: CheckId) -> Vec<String> {
+    let Some(verdict) = &facts.waf else {
+        return Vec::new();
+    };
+    let mut notes = vec![format!("score {}", verdict.score)];
+    notes.extend((verdict.outbound > 0).then(|| format!("answer's score {}", verdict.outbound)));
+    let own = facts.findings().filter(|(of, _)| *of == check);
+    notes.extend(own.map(|(_, rule)| {
+        let added = match rule.score {
+            0 => String::new(),
+            score => format!(", score {score}"),
+        };
+        let (id, target, msg) = (rule.id, &rule.target, &rule.msg);
+        let seen = clipped(&rule.value);
+        format!("rule {id} at {target}: {msg} ({seen}){added}")
+    }));
+    notes
 }
 
 /// What a rule saw, on one line.

@@ -63,6 +63,7 @@ fn verdict(line: &mut Line<'_>, event: &Event<'_>, values: bool) {
         });
     }
     line.number("score", event.score);
+    line.number("response_score", event.response_score);
 }
 
 fn cost(line: &mut Line<'_>, event: &Event<'_>) {

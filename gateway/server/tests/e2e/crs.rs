@@ -281,7 +281,7 @@ fn explain_shows_what_seclang_saw() {
     for wanted in [
         "deny",
         "rule 942100 at args:q: Words",
-        "(sleeper quote'",
+        "(sleeper quote",
         "rule 942200",
         "score 5",
     ] {

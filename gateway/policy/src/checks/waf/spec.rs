@@ -165,6 +165,7 @@ impl Spec {
         let inspect = self.body.inspect.map_or(INSPECT, |size| size.0);
         waf::Options {
             threshold: self.threshold.unwrap_or(defaults.threshold),
+            response_threshold: self.response_threshold.unwrap_or(defaults.response_threshold),
             disabled: self.disable.iter().map(|Ids(first, last)| (*first, *last)).collect(),
             disabled_tags: self.disable_tags.clone(),
             exclusions: self.exclude.iter().map(exclusion).collect(),
