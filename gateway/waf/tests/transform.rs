@@ -120,7 +120,7 @@ proptest! {
     fn a_second_application_changes_nothing(input in hostile()) {
         use Transform::*;
         for transform in [
-            CompressWhitespace, Lowercase, None, ParityZero7bit, RemoveNulls,
+            CompressWhitespace, FoldWidth, Lowercase, None, ParityZero7bit, RemoveNulls,
             RemoveWhitespace, ReplaceNulls, Trim, TrimLeft, TrimRight, Uppercase,
         ] {
             let mut once = Vec::new();

@@ -98,7 +98,14 @@ fn ssn(digits: &[u32]) -> bool {
         return false;
     };
     let area = number(area);
+    // 123-45-6789 and 111-11-1111 are examples, as ModSecurity has it.
+    let row = |step: u32| {
+        let pairs = &mut digits.windows(2);
+        pairs.all(|pair| matches!(pair, [a, b] if *b == *a + step))
+    };
     digits.len() == 9
+        && !row(0)
+        && !row(1)
         && !matches!(area, 0 | 666 | 740..=999)
         && number(group) != 0
         && number(serial) != 0
