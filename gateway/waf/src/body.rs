@@ -99,10 +99,11 @@ pub trait Sink {
     fn file(&mut self, file: File<'_>) -> ControlFlow<()>;
     /// One header line of a part, unparsed; `part` is the part's field name.
     fn part_header(&mut self, part: &[u8], line: &[u8]) -> ControlFlow<()>;
-    /// Text between two XML tags, references resolved. All of them together are `XML:/*`.
-    fn text(&mut self, text: &[u8]) -> ControlFlow<()>;
-    /// An XML attribute, references resolved (`XML://@*`).
-    fn attribute(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()>;
+    /// Text between two XML tags, references resolved; `path` is the element's (`/order/item`). All of them together are
+    /// `XML:/*`.
+    fn text(&mut self, path: &[u8], text: &[u8]) -> ControlFlow<()>;
+    /// An XML attribute, references resolved (`XML://@*`); `path` ends with its name (`/order/item/@id`).
+    fn attribute(&mut self, path: &[u8], value: &[u8]) -> ControlFlow<()>;
     /// Something that other parsers may read differently. The parser goes on unless told to stop.
     fn flaw(&mut self, flaw: Flaw) -> ControlFlow<()>;
 }
@@ -211,9 +212,9 @@ impl<S: Sink> Counted<'_, S> {
         asked(self.sink.part_header(part, line))
     }
 
-    fn text(&mut self, text: &[u8]) -> Result<(), Stop> {
-        self.count(&[], text.len())?;
-        asked(self.sink.text(text))
+    fn text(&mut self, path: &[u8], text: &[u8]) -> Result<(), Stop> {
+        self.count(path, text.len())?;
+        asked(self.sink.text(path, text))
     }
 
     fn attribute(&mut self, name: &[u8], value: &[u8]) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ mod operator;
 mod rule;
 mod said;
 mod target;
+mod xpath;
 
 use std::sync::Arc;
 

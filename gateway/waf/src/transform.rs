@@ -45,6 +45,7 @@ pub enum Transform {
     JsDecode,
     Length,
     Lowercase,
+    Md5,
     None,
     NormalizePath,
     NormalizePathWin,
@@ -70,7 +71,7 @@ pub enum Transform {
 }
 
 /// Names in lower case without underscores, so that `urlDecodeUni` and `url_decode_uni` are one entry.
-const NAMES: [(&str, Transform); 39] = [
+const NAMES: [(&str, Transform); 40] = [
     ("base64decode", Transform::Base64Decode),
     ("base64decodeext", Transform::Base64DecodeExt),
     ("base64embedded", Transform::Base64Embedded),
@@ -86,6 +87,7 @@ const NAMES: [(&str, Transform); 39] = [
     ("jsdecode", Transform::JsDecode),
     ("length", Transform::Length),
     ("lowercase", Transform::Lowercase),
+    ("md5", Transform::Md5),
     ("none", Transform::None),
     ("normalizepath", Transform::NormalizePath),
     ("normalisepath", Transform::NormalizePath),
@@ -113,7 +115,7 @@ const NAMES: [(&str, Transform); 39] = [
 ];
 
 impl Transform {
-    /// ModSecurity's name in any case, or the same in snake case. `md5` is not offered: no rule set we know asks.
+    /// ModSecurity's name in any case, or the same in snake case.
     pub fn from_name(name: &str) -> Option<Self> {
         let same = |known: &str| {
             let typed = name.bytes().filter(|b| *b != b'_');
@@ -159,6 +161,7 @@ impl Transform {
             Self::JsDecode => js::decode(input, out),
             Self::Length => digest::length(input, out),
             Self::Lowercase => case::lower(input, out),
+            Self::Md5 => digest::md5(input, out),
             Self::None => false,
             Self::NormalizePath => path::normalize(input, out, false),
             Self::NormalizePathWin => path::normalize(input, out, true),
@@ -188,6 +191,7 @@ impl Transform {
     pub const fn bound(self, len: usize) -> usize {
         match self {
             Self::Length => 20,
+            Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::HexEncode => len.saturating_mul(2),
             Self::UrlEncode => len.saturating_mul(3),

@@ -39,8 +39,8 @@ impl Sink for Log {
     fn part_header(&mut self, part: &[u8], line: &[u8]) -> ControlFlow<()> {
         self.add("header", &[part, line])
     }
-    fn text(&mut self, text: &[u8]) -> ControlFlow<()> {
-        self.add("text", &[text])
+    fn text(&mut self, path: &[u8], text: &[u8]) -> ControlFlow<()> {
+        self.add("text", &[path, text])
     }
     fn attribute(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()> {
         self.add("attribute", &[name, value])
@@ -245,10 +245,10 @@ fn xml_gives_texts_and_attributes() {
         Kind::Xml,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<r a=\"1 &lt; 2\"><!-- no --><b>x &amp;&#x3c;y</b><![CDATA[<z>]]><c d='&quot;'/></r>\n",
         &[
-            "attribute a 1 < 2",
-            "text x &<y",
-            "text <z>",
-            r#"attribute d \""#,
+            "attribute /r/@a 1 < 2",
+            "text /r/b x &<y",
+            "text /r <z>",
+            r#"attribute /r/c/@d \""#,
         ],
     );
     yields(Kind::Xml, "", &[]);

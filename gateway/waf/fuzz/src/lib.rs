@@ -37,8 +37,8 @@ impl Sink for Sum {
     fn part_header(&mut self, part: &[u8], line: &[u8]) -> ControlFlow<()> {
         self.add(part.len() + line.len())
     }
-    fn text(&mut self, text: &[u8]) -> ControlFlow<()> {
-        self.add(text.len())
+    fn text(&mut self, path: &[u8], text: &[u8]) -> ControlFlow<()> {
+        self.add(path.len() + text.len())
     }
     fn attribute(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()> {
         self.add(name.len() + value.len())

@@ -8,6 +8,9 @@ use quick_xml::{
 
 use super::{Counted, Fault, Scratch, Sink, Stop};
 
+/// Bytes of an element's path. It is copied beside every text.
+const MAX_PATH: usize = 1 << 10;
+
 pub(super) fn parse<S: Sink>(
     scratch: &mut Scratch,
     bytes: &[u8],
@@ -22,10 +25,13 @@ pub(super) fn parse<S: Sink>(
     let mut document = Document {
         out,
         text: &mut scratch.value,
+        path: &mut scratch.name,
+        ends: Vec::new(),
         depth: 0,
         seen: false,
     };
     document.text.clear();
+    document.path.clear();
     loop {
         let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
         let event = reader.read_event().map_err(|_| Fault::Syntax {
@@ -42,6 +48,10 @@ struct Document<'a, 'b, S> {
     out: &'a mut Counted<'b, S>,
     /// Text since the last tag; references arrive apart from it.
     text: &'a mut Vec<u8>,
+    /// Of the element at hand: `/order/item`. Cut at a length that names do not reach by themselves.
+    path: &'a mut Vec<u8>,
+    /// Its length without the last step, without the last two, ….
+    ends: Vec<usize>,
     depth: usize,
     /// The root element has begun.
     seen: bool,
@@ -61,9 +71,13 @@ impl<S: Sink> Document<'_, '_, S> {
                     return Err(Fault::TooDeep.into());
                 }
             }
-            Event::Empty(start) => self.start(start, at)?,
+            Event::Empty(start) => {
+                self.start(start, at)?;
+                self.leave();
+            }
             Event::End(_) => {
                 self.flush()?;
+                self.leave();
                 self.depth = self.depth.saturating_sub(1);
             }
             Event::Decl(declaration) => encoding(declaration)?,
@@ -85,6 +99,8 @@ impl<S: Sink> Document<'_, '_, S> {
             .into());
         }
         self.seen = true;
+        self.ends.push(self.path.len());
+        self.step(b"/", start.name().as_ref().as_bytes());
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|_| Fault::Syntax {
                 at,
@@ -92,10 +108,25 @@ impl<S: Sink> Document<'_, '_, S> {
             })?;
             let raw: &str = &attribute.value;
             let value = quick_xml::escape::unescape(raw).map_err(|_| Fault::Doctype)?;
-            self.out
-                .attribute(attribute.key.as_ref().as_bytes(), value.as_bytes())?;
+            let element = self.path.len();
+            self.step(b"/@", attribute.key.as_ref().as_bytes());
+            self.out.attribute(self.path, value.as_bytes())?;
+            self.path.truncate(element);
         }
         Ok(())
+    }
+
+    fn step(&mut self, separator: &[u8], name: &[u8]) {
+        if self.path.len() + name.len() <= MAX_PATH {
+            self.path.extend_from_slice(separator);
+            self.path.extend_from_slice(name);
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(end) = self.ends.pop() {
+            self.path.truncate(end);
+        }
     }
 
     fn push(&mut self, text: &[u8], at: usize) -> Result<(), Stop> {
@@ -137,7 +168,7 @@ impl<S: Sink> Document<'_, '_, S> {
 
     fn flush(&mut self) -> Result<(), Stop> {
         if !self.text.trim_ascii().is_empty() {
-            self.out.text(self.text)?;
+            self.out.text(self.path, self.text)?;
         }
         self.text.clear();
         Ok(())

@@ -14,6 +14,7 @@ pub(super) fn triggers(transform: Transform) -> ByteSet {
         | T::HexDecode
         | T::HexEncode
         | T::Length
+        | T::Md5
         | T::Sha1
         | T::UrlEncode
         | T::ParityEven7bit

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
 
+/// Matches of one value whose groups are read.
+const MAX_MATCHES: usize = 1000;
+
 /// Work of one step of backtracking in units of bytes scanned.
 const STEP_WEIGHT: u64 = 4;
 
@@ -28,6 +31,8 @@ pub(crate) struct Pattern {
     weight: u64,
     /// Asked where `regex`, which then accepts more than it should, accepts.
     exact: Option<Backtracker>,
+    /// Groups are those of every match, a later one in the place of an earlier.
+    every: bool,
 }
 
 impl Pattern {
@@ -47,6 +52,18 @@ impl Pattern {
         // Where both refuse, the parser that knows all of PCRE says why; its messages are the shorter ones, too.
         Self::build(&pcre::translate(pattern), groups)
             .map_err(|error| special.err().unwrap_or(error))
+    }
+
+    /// SecLang's `@rxGlobal`.
+    pub(crate) fn every(pattern: &str) -> Result<Self, String> {
+        let mut made = Self::pcre(pattern, true)?;
+        if made.exact.is_some() {
+            return Err(
+                "look-around and back references are not supported in @rxGlobal".to_owned(),
+            );
+        }
+        made.every = true;
+        Ok(made)
     }
 
     /// The message names the position inside the pattern.
@@ -74,6 +91,7 @@ impl Pattern {
             hir,
             weight,
             exact: None,
+            every: false,
         })
     }
 
@@ -110,11 +128,12 @@ impl Pattern {
             backtracked(exact, value, budget, take);
             return;
         }
-        let mut found = self.regex.create_captures();
-        self.regex.captures(value, &mut found);
-        for (span, group) in found.iter().zip(0..10_u16) {
-            if let Some(text) = span.and_then(|span| value.get(span.range())) {
-                take(group, text);
+        let most = if self.every { MAX_MATCHES } else { 1 };
+        for found in self.regex.captures_iter(value).take(most) {
+            for (span, group) in found.iter().zip(0..10_u16) {
+                if let Some(text) = span.and_then(|span| value.get(span.range())) {
+                    take(group, text);
+                }
             }
         }
     }

@@ -237,8 +237,8 @@ impl Sink for Fields<'_, '_, '_> {
         self.flow()
     }
 
-    fn text(&mut self, text: &[u8]) -> ControlFlow<()> {
-        self.into.member(Variable::XmlText, b"", text);
+    fn text(&mut self, path: &[u8], text: &[u8]) -> ControlFlow<()> {
+        self.into.member(Variable::XmlText, path, text);
         self.flow()
     }
 

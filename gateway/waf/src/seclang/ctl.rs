@@ -59,6 +59,13 @@ pub(super) fn read(text: &str, names: &mut Names) -> Result<Option<Action>, Stri
         "requestbodyaccess" => Action::ReadBody(switch(value)?),
         "responsebodyaccess" => Action::ReadResponse(switch(value)?),
         other if SILENT.contains(&other) => return Ok(None),
+        "hashengine" | "hashenforcement" => {
+            return Err(format!("ctl:{name} is not supported: links are not signed"));
+        }
+        "responsebodyprocessor" => {
+            let why = "answers are read as text, whatever their type";
+            return Err(format!("ctl:{name} is not supported: {why}"));
+        }
         other => return Err(format!("ctl:{other} is not supported")),
     }))
 }

@@ -40,6 +40,7 @@ pub(super) const GOVERNED: &[&str] = &[
     "secpcrematchlimit",
     "secpcrematchlimitrecursion",
     "secinterceptonerror",
+    "secrxprefilter",
     // Uploads are looked at and not stored.
     "secuploaddir",
     "secuploadkeepfiles",
@@ -84,6 +85,14 @@ const REFUSED: &[(&str, &str)] = &[
         "rules are read from files: fetch them before",
     ),
     ("secremoterulesfailaction", "rules are read from files"),
+    (
+        "secignorerulecompilationerrors",
+        "a rule that cannot be read is never passed over",
+    ),
+    (
+        "secdataset",
+        "lists are read from files: @pmFromFile, @ipMatchFromFile",
+    ),
     ("secgsblookupdb", "rules ask nobody on the network"),
     ("sechashkey", "links are not signed"),
     ("sechashparam", "links are not signed"),

@@ -36,6 +36,16 @@ const REFUSED: &[(&str, &str)] = &[
         "rules do not change what passes: see the check `response_headers` and `pii`",
     ),
     ("validatehash", "links are not signed"),
+    ("pmfromdataset", "lists are read from files: @pmFromFile"),
+    (
+        "ipmatchfromdataset",
+        "lists are read from files: @ipMatchFromFile",
+    ),
+    ("restpath", "say it as a pattern: @rx"),
+    (
+        "validatenid",
+        "only cards, CPF, SSN and SVNR have their operators",
+    ),
 ];
 
 pub(super) fn test(text: &str, context: &mut Context<'_>) -> Result<Test, String> {
@@ -58,6 +68,7 @@ fn operator(name: &str, argument: &str, context: &mut Context<'_>) -> Result<Ope
     let trimmed = argument.trim();
     Ok(match name.to_ascii_lowercase().as_str() {
         "rx" => pattern(argument, context)?,
+        "rxglobal" => Operator::Pattern(Box::new(Pattern::every(argument)?)),
         "verifycc" => number(argument, Checksum::Card)?,
         "verifycpf" => number(argument, Checksum::Cpf)?,
         "verifyssn" => number(argument, Checksum::Ssn)?,

@@ -1,5 +1,6 @@
 //! The variables of a rule and the macros in its texts → targets.
 
+use super::xpath;
 use crate::{
     operator::{pattern, pcre},
     text::{Names, Own, Part, Text},
@@ -84,15 +85,10 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
         );
     };
     if name == "XML" {
-        let attributes = member.is_some_and(|path| path.contains('@'));
-        let one = if attributes {
-            Variable::XmlAttribute
-        } else {
-            Variable::XmlText
-        };
+        let (variable, selector) = xpath::read(member.unwrap_or_default())?;
         return Ok(Target {
-            variables: Variables::of(&[one]),
-            selector: Selector::All,
+            variables: Variables::of(&[variable]),
+            selector,
             count,
             label,
             slot: None,

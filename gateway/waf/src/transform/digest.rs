@@ -1,13 +1,19 @@
-//! length (decimal digits) and sha1 (twenty raw bytes; rules hex-encode it themselves). Not for secrets: CRS only
-//! derives collection keys from it.
+//! length (decimal digits), md5 and sha1 (raw bytes; rules hex-encode them themselves). Not for secrets: rules only
+//! derive collection keys from them.
 
 use std::io::Write;
 
+use md5::Md5;
 use sha1::{Digest, Sha1};
 
 pub(super) fn length(input: &[u8], out: &mut Vec<u8>) -> bool {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{}", input.len());
+    out != input
+}
+
+pub(super) fn md5(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(&Md5::digest(input));
     out != input
 }
 
