@@ -10,8 +10,8 @@ use crate::{
     operator::Operator,
     outside::{Geography, Outside},
     pins::{self, Pin},
-    rule::{Action, Link, Rule, Test},
-    seclang::{self, Engine, Files, Loader},
+    rule::{Action, Effect, Link, Rule, Test},
+    seclang::{self, Bodies, Engine, Files, Loader},
     transaction::{Scratch, Suspended, Transaction},
     tuning::{Options, Tuning},
     variable::{FROM_BODY, FROM_RESPONSE, TIMED, Variable},
@@ -23,6 +23,7 @@ pub struct Ruleset {
     pub(crate) program: Program,
     pub(crate) outside: Outside,
     engine: Engine,
+    bodies: Bodies,
     warnings: Vec<Fault>,
 }
 
@@ -113,6 +114,7 @@ impl Ruleset {
                 settings: loader.settings,
                 ..Outside::default()
             },
+            bodies: loader.bodies,
             warnings: loader.warnings,
         })
     }
@@ -173,6 +175,22 @@ impl Ruleset {
     #[must_use]
     pub const fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// What SecLang says about bodies and their limits. To heed it is the caller's business.
+    #[must_use]
+    pub const fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// Rules that refuse every request, whatever it is: the Core Rule Set has one for when its settings are missing.
+    pub fn always_refuses(&self) -> impl Iterator<Item = Fault> {
+        let rules = self.program.rules.iter().zip(&self.program.folded.fixed);
+        let refuses = rules.filter(|(rule, fixed)| **fixed && rule.effect == Effect::Deny);
+        refuses.map(|(rule, _)| {
+            let message = format!("this rule refuses every request: {}", rule.msg);
+            rule.origin.fault(rule.id, "", message)
+        })
     }
 
     /// What any rule reads.

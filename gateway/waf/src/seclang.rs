@@ -2,6 +2,7 @@
 //! fault with its file and line: nothing is skipped in silence. Reads no disk: files come through [`Files`].
 
 mod actions;
+mod bodies;
 mod ctl;
 mod directive;
 mod lexer;
@@ -13,6 +14,7 @@ mod xpath;
 
 use std::sync::Arc;
 
+pub use bodies::Bodies;
 use rule::{Read, Reader};
 use said::Skip;
 
@@ -101,6 +103,7 @@ pub(crate) struct Loader<'a> {
     pub(crate) names: Names,
     pub(crate) engine: Engine,
     pub(crate) settings: Settings,
+    pub(crate) bodies: Bodies,
     /// What was read but works otherwise than it seems.
     pub(crate) warnings: Vec<Fault>,
     files: &'a dyn Files,
@@ -124,6 +127,7 @@ impl<'a> Loader<'a> {
             names: Names::default(),
             engine: Engine::On,
             settings: Settings::default(),
+            bodies: Bodies::default(),
             warnings: Vec::new(),
             files,
             defaults: Default::default(),

@@ -25,9 +25,12 @@ mod levels;
 mod rules;
 #[cfg(test)]
 mod seclang_tests;
+mod share;
 mod spec;
 #[cfg(test)]
 mod tests;
+
+use share::Share;
 
 pub use encoded::EncodedBody;
 pub use spec::Spec;
@@ -43,11 +46,22 @@ const KEPT: usize = 8;
 pub struct Check {
     rules: Arc<Ruleset>,
     tuning: Tuning,
-    /// Longest body to hold; `None`: no rule reads bodies.
-    body: Option<u64>,
+    /// What of bodies is held; `None`: no rule reads them.
+    body: Option<Held>,
     encoded_body: EncodedBody,
     /// What of answers its rules read; `None`: nothing.
     response: Option<answers::Reads>,
+    /// Of the requests, those that are judged; `None`: all.
+    share: Option<Share>,
+}
+
+/// Longest bodies that are held, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// Of any body.
+    max: u64,
+    /// Of one without files.
+    plain: u64,
 }
 
 impl Check {
@@ -62,7 +76,7 @@ impl Check {
     }
 
     pub(super) fn needs(&self) -> Needs {
-        Needs { body: self.body, ..Needs::default() }
+        Needs { body: self.body.map(|held| held.max), ..Needs::default() }
     }
 
     pub(super) fn gives(&self) -> Gives {
@@ -79,6 +93,9 @@ impl Check {
     }
 
     pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+        if self.share.as_ref().is_some_and(|share| !share.takes_next()) {
+            return Answer::Pass;
+        }
         let mut transaction = self.rules.transaction(&self.tuning, take());
         let step = evaluate_head(&mut transaction, turn.request, self.around(turn));
         let mut failed = None;
@@ -140,9 +157,10 @@ impl Check {
 
     /// The body that the rules read; empty when there is none, or none that they could read.
     async fn body<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Bytes, Reason> {
-        let (Some(max), true) = (self.body, announced(turn.request.framing)) else {
+        let (Some(held), true) = (self.body, announced(turn.request.framing)) else {
             return Ok(Bytes::new());
         };
+        let max = if has_files(turn.request.headers) { held.max } else { held.plain };
         let Some(codings) = self.encoded_body.codings(turn.request.headers)? else {
             return Ok(Bytes::new());
         };
@@ -154,6 +172,13 @@ impl Check {
         })?;
         encoded::open(&codings, body, max)
     }
+}
+
+/// Whether the body may bring files along.
+fn has_files(headers: &HeaderMap) -> bool {
+    const MULTIPART: &[u8] = b"multipart/";
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    kind.trim_ascii_start().get(..MULTIPART.len()).is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
 }
 
 fn announced(framing: Framing) -> bool {

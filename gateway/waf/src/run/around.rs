@@ -146,7 +146,7 @@ impl Into<'_, '_> {
     }
 
     pub(crate) fn response_body(&mut self, bytes: &[u8]) {
-        self.alone(Variable::ResponseBody, bytes);
+        self.long_member(Variable::ResponseBody, &[], bytes);
         self.number(Variable::OutboundError, usize::from(self.values.cut.1));
     }
 }

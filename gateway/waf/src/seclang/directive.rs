@@ -20,19 +20,9 @@ pub(super) const GOVERNED: &[&str] = &[
     "secruleinheritance",
     "secdatadir",
     "sectmpdir",
-    // Bodies and their limits: the check's `body`.
-    "secrequestbodyaccess",
-    "secrequestbodylimit",
-    "secrequestbodynofileslimit",
+    // Bodies are held in memory; what is too long is refused.
     "secrequestbodyinmemorylimit",
     "secrequestbodylimitaction",
-    "secrequestbodyjsondepthlimit",
-    "secargumentslimit",
-    "secresponsebodyaccess",
-    "secresponsebodylimit",
-    "secresponsebodylimitaction",
-    "secresponsebodymimetype",
-    "secresponsebodymimetypesclear",
     "secstreaminbodyinspection",
     "secstreamoutbodyinspection",
     "secdisablebackendcompression",
@@ -187,6 +177,7 @@ impl Loader<'_> {
                 let message = "@rbl never matches: rules ask no name server".to_owned();
                 self.warnings.push(at(origin, message));
             }
+            _ if self.bodies.take(name, &directive.arguments)? => {}
             _ if GOVERNED.contains(&name) => {}
             _ => {
                 if let Some((_, why)) = OFF_ONLY.iter().find(|(known, _)| *known == name) {

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, header};
 use serde::Deserialize;
+use waf::seclang::Bodies;
 use waf::{Needs, Transaction, Verdict};
 
 use super::{Check, Lines, give_back, keep};
@@ -18,7 +19,8 @@ const MOST_READ: u64 = 64 << 20;
 /// Text that people or programs read; pictures and downloads hold nothing that rules know.
 const TYPES: [&str; 5] = ["text/plain", "text/html", "text/xml", "application/json", "application/xml"];
 
-/// What is read of answers.
+/// What is read of answers. What is not said here is as the rule files have it (`SecResponseBodyAccess`,
+/// `SecResponseBodyLimit`, `SecResponseBodyLimitAction`, `SecResponseBodyMimeType`), else the default.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Response {
@@ -31,7 +33,7 @@ pub(super) struct Response {
     inspect: Option<Size>,
     /// What becomes of a longer body: `partial` (default) judges the part, `deny` refuses with 502.
     #[serde(default)]
-    over: Over,
+    over: Option<Over>,
     /// Media types that are read, such as `text/html` or `text/*`. Default: text/plain, text/html, text/xml,
     /// application/json, application/xml. Server-sent events and WebSockets are never read.
     #[serde(default)]
@@ -63,41 +65,52 @@ pub(super) struct Reads {
 
 impl Response {
     /// Checks what is bounded.
-    pub(super) fn limits(&self, context: &mut Context<'_>) -> Reads {
+    pub(super) fn limits(&self, context: &mut Context<'_>) {
         let at = context.at.key("response");
-        let mut size = |key: &str, size: Option<Size>| {
-            let size = size.map_or(READ, |size| size.0);
-            if !(1..=MOST_READ).contains(&size) {
+        for (key, size) in [("hold", self.hold), ("inspect", self.inspect)] {
+            if size.is_some_and(|size| !(1..=MOST_READ).contains(&size.0)) {
                 context.error(at.key(key), "from 1 byte to 64MiB: it is held in memory for every answer under way");
             }
-            size
-        };
-        let (hold, inspect) = (size("hold", self.hold), size("inspect", self.inspect));
-        let mut types = Vec::new();
-        match &self.types {
-            None => types.extend(TYPES.iter().flat_map(|text| MediaType::parse(text))),
-            Some(own) => {
-                for (index, text) in own.iter().enumerate() {
-                    match MediaType::parse(text) {
-                        Ok(parsed) => types.push(parsed),
-                        Err(why) => context.error(at.key("types").index(index), why),
-                    }
-                }
+        }
+        for (index, text) in self.types.iter().flatten().enumerate() {
+            if let Err(why) = MediaType::parse(text) {
+                context.error(at.key("types").index(index), why);
             }
         }
-        Reads {
-            body: Some(BodyNeed::new(hold, inspect, types)),
-            over: self.over,
-            encoded: self.encoded,
-        }
+    }
+
+    /// What is read, where the policy says nothing as the rule files have it.
+    fn reads(&self, said: &Bodies) -> BodyNeed {
+        let limit = said.response_limit.map(|limit| limit.min(MOST_READ));
+        let inspect = self.inspect.map(|size| size.0).or(limit).unwrap_or(READ);
+        let hold = self.hold.map_or(READ, |size| size.0);
+        let own = |texts: &[String]| texts.iter().flat_map(|text| MediaType::parse(text)).collect();
+        let types = match self.types.as_ref().or(said.response_types.as_ref()) {
+            Some(texts) => own(texts),
+            None => TYPES.iter().flat_map(|text| MediaType::parse(text)).collect(),
+        };
+        BodyNeed::new(hold, inspect, types)
+    }
+
+    /// The policy says something about bodies itself.
+    fn speaks(&self) -> bool {
+        self.hold.is_some() || self.inspect.is_some() || self.over.is_some() || self.types.is_some()
     }
 }
 
 impl Reads {
     /// Only what rules look at; `None` when none looks at answers.
-    pub(super) fn new(needs: Needs, all: Self) -> Option<Self> {
-        let body = all.body.filter(|_| needs.response_body);
-        (needs.response || needs.response_body).then_some(Self { body, ..all })
+    pub(super) fn new(needs: Needs, spec: &Response, said: &Bodies) -> Option<Self> {
+        if !(needs.response || needs.response_body) {
+            return None;
+        }
+        let off = said.response == Some(false) && !spec.speaks();
+        let refused = said.response_refused.map(|refused| if refused { Over::Deny } else { Over::Partial });
+        Some(Self {
+            body: (needs.response_body && !off).then(|| spec.reads(said)),
+            over: spec.over.or(refused).unwrap_or_default(),
+            encoded: spec.encoded,
+        })
     }
 
     pub(super) fn need(&self) -> ResponseNeed {

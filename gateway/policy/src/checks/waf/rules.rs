@@ -75,7 +75,7 @@ fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
         // What is missing was reported; what there is may still be sound.
         Ok(_) if context.failed_since(before) => None,
         Ok(rules) => {
-            for warning in rules.warnings() {
+            for warning in rules.warnings().into_iter().chain(rules.always_refuses()) {
                 let (at, message) = located(&context.at, &parts, &included, &warning);
                 context.warning(at, message);
             }

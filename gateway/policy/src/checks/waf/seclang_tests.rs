@@ -235,3 +235,63 @@ fn a_rule_may_send_the_client_elsewhere() {
     let target = HeaderValue::from_static("https://shop.example/sorry?for=away");
     assert_eq!((reply.status, reply.headers), (StatusCode::FOUND, vec![(header::LOCATION, target)]));
 }
+
+fn said(text: &str, more: Value) -> Bench {
+    let files: Vec<(&str, &str)> = FILES.iter().copied().chain([("said.conf", text)]).collect();
+    let mut whole = spec(more);
+    whole["rules"].as_array_mut().unwrap().push("said.conf".into());
+    Bench::with_files("waf", whole, &files)
+}
+
+fn post(bench: &mut Bench, kind: &'static str, length: usize) -> Answer {
+    bench.io.body = Ok(Bytes::from(format!("q={}", "a".repeat(length - 2))));
+    let scene = Scene { method: Method::POST, framing: Framing::Unknown, ..Scene::default() };
+    bench.ask(&scene.header("content-type", kind))
+}
+
+#[test]
+fn limits_of_rule_files_hold_where_the_policy_says_nothing() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let limits = "SecRequestBodyLimit 100\nSecRequestBodyNoFilesLimit 50\nSecArgumentsLimit 2\n";
+    let mut bench = said(limits, json!({}));
+    assert_eq!(bench.check.needs().body, Some(100));
+    assert_eq!(post(&mut bench, FORM, 50), Answer::Pass);
+    assert_eq!(post(&mut bench, FORM, 51), Answer::deny(Reason::BodyTooLarge));
+    assert_eq!(bench.ask(&query("a=1&b=2&c=3")), Answer::deny(Reason::WafBudget));
+    let mut own = said(limits, json!({"body": {"max": "200B"}}));
+    assert_eq!(post(&mut own, FORM, 200), Answer::Pass);
+    let off = said("SecRequestBodyAccess Off\n", json!({}));
+    assert_eq!(off.check.needs().body, None);
+    let on = said("SecRequestBodyAccess Off\n", json!({"body": {"max": "1KiB"}}));
+    assert_eq!(on.check.needs().body, Some(1024));
+}
+
+#[test]
+fn what_rule_files_say_of_answers_holds_where_the_policy_says_nothing() {
+    let reads = "SecRule RESPONSE_BODY \"@rx x\" \"id:1,phase:4,deny\"\n";
+    let limits = format!("{reads}SecResponseBodyLimit 1000\nSecResponseBodyMimeType text/csv\n");
+    let body = |bench: &Bench| bench.check.response_work().reads.and_then(|need| need.body);
+    let need = body(&said(&limits, json!({}))).unwrap();
+    let reads_type = |text: &'static str| need.reads(Some(&HeaderValue::from_static(text)));
+    assert_eq!((need.inspect, reads_type("text/csv"), reads_type("text/html")), (1000, true, false));
+    let own = json!({"response": {"inspect": "2KiB", "types": ["text/html"]}});
+    assert_eq!(body(&said(&limits, own)).map(|need| need.inspect), Some(2048));
+    let off = format!("{reads}SecResponseBodyAccess Off\n");
+    assert!(body(&said(&off, json!({}))).is_none());
+    assert!(body(&said(&off, json!({"response": {"hold": "1KiB"}}))).is_some());
+}
+
+#[test]
+fn only_a_share_is_judged_where_the_policy_says_so() {
+    let mut tenth = bench(json!({"share": "10%"}));
+    let denied = (0..100).filter(|_| tenth.ask(&query("q=sleeper")) == blocked()).count();
+    assert_eq!(denied, 10);
+}
+
+#[test]
+fn a_rule_that_refuses_everything_is_worth_a_warning() {
+    let missing = "SecRule &TX:crs_setup_version \"@eq 0\" \"id:901001,phase:1,deny,msg:'no settings'\"\n";
+    let warned = said(missing, json!({}));
+    let faults = warned.faults();
+    assert_eq!(faults, ["it.rules[2]: said.conf:1: rule 901001: this rule refuses every request: no settings"]);
+}

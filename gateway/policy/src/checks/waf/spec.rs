@@ -2,15 +2,18 @@
 
 use serde::Deserialize;
 use waf::Chosen;
+use waf::seclang::Bodies;
 
 use super::answers::{self, Response};
 use super::encoded::EncodedBody;
 use super::ids::Ids;
 use super::rules::Wanted;
-use super::{Check, levels, rules};
+use super::share::Share;
+use super::{Check, Held, levels, rules};
 use crate::checks::OnError;
 use crate::context::Context;
 use crate::scalar::Size;
+use crate::spec::value::Percent;
 
 /// A single value that is scanned at all, unless the policy says otherwise.
 const INSPECT: u64 = 1 << 20;
@@ -20,6 +23,9 @@ const LEAST_INSPECT: u64 = 8 << 10;
 const BODY: u64 = 10 << 20;
 /// Holding more than this per request is a denial of service waiting to happen.
 const MOST_BODY: u64 = 256 << 20;
+/// SecArgumentsLimit and SecRequestBodyJsonDepthLimit beyond these are cut to them: each costs work that a client chooses.
+const MOST_ARGUMENTS: usize = 100_000;
+const MOST_DEPTH: usize = 1_000;
 
 /// Rules against attacks in path, query, header fields, cookies and body. What cannot be judged (a body that is not what its
 /// type says, more arguments or more work than the limits) is refused unless `on_error: allow`.
@@ -61,6 +67,10 @@ pub struct Spec {
     /// What rules must not look at.
     #[serde(default)]
     exclude: Vec<Exclusion>,
+    /// The share of requests that are judged; the others pass unasked. Counted: with `10%` it is every tenth, whoever
+    /// sends it. Default: all. To enforce on a share of clients and observe the rest, use `sample`.
+    #[serde(default)]
+    share: Option<Percent>,
     /// What is read of answers, where rules look at them.
     #[serde(default)]
     response: Response,
@@ -70,7 +80,8 @@ pub struct Spec {
     encoded_body: EncodedBody,
 }
 
-/// How much of a body is held and scanned.
+/// How much of a body is held and scanned. What is not said here is as the rule files have it (`SecRequestBodyAccess`,
+/// `SecRequestBodyLimit`, `SecRequestBodyNoFilesLimit`), else the default.
 #[derive(Debug, Clone, Copy, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
@@ -100,6 +111,19 @@ pub(super) struct Exclusion {
     reason: String,
 }
 
+impl Body {
+    /// What is held of bodies; `None`: nothing.
+    fn held(&self, needed: bool, said: &Bodies) -> Option<Held> {
+        let own = self.max.map(|size| size.0);
+        let off = said.request == Some(false) && own.is_none() && self.inspect.is_none();
+        let limit = said.request_limit.map(|limit| limit.min(MOST_BODY));
+        let max = own.or(limit).unwrap_or(BODY);
+        // Its own maximum stands in the place of both.
+        let plain = said.no_files_limit.filter(|_| own.is_none()).map_or(max, |limit| limit.min(max));
+        (needed && !off).then_some(Held { max, plain })
+    }
+}
+
 impl Exclusion {
     fn chosen(&self) -> Chosen {
         match (self.rule, &self.tag) {
@@ -114,9 +138,8 @@ impl Spec {
     pub(in crate::checks) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let before = context.faults.len();
         levels::limits(&self, context);
-        let max = self.limits(context);
-        let options = self.options(context);
-        let response = self.response.limits(context);
+        self.limits(context);
+        let mut options = self.options(context);
         let wanted = Wanted {
             files: self.rules.clone(),
             setup: self.setup.clone(),
@@ -126,27 +149,36 @@ impl Spec {
         let loaded = rules::load(context, &wanted)?;
         levels::unread(&self, &loaded, context);
         let rules = loaded.rules;
+        let (needs, said) = (rules.needs(), rules.bodies());
+        let limits = &mut options.limits;
+        let limit = |said: Option<u64>, most: usize| said.map(|said| usize::try_from(said).unwrap_or(most).min(most));
+        limits.args = limit(said.arguments, MOST_ARGUMENTS).unwrap_or(limits.args);
+        limits.depth = limit(said.depth, MOST_DEPTH).unwrap_or(limits.depth);
         let tuning = rules::tune(context, &rules, &options)?;
-        let body = rules.needs().body.then_some(max);
-        let response = answers::Reads::new(rules.needs(), response);
-        let check = Check { rules, tuning, body, encoded_body: self.encoded_body, response };
+        let check = Check {
+            body: self.body.held(needs.body, said),
+            response: answers::Reads::new(needs, &self.response, said),
+            share: self.share.map(|share| Share::new(share.0)),
+            tuning,
+            encoded_body: self.encoded_body,
+            rules,
+        };
         (!context.failed_since(before)).then_some(check)
     }
 
-    /// Checks what is bounded; the longest body.
-    fn limits(&self, context: &mut Context<'_>) -> u64 {
+    /// Checks what is bounded.
+    fn limits(&self, context: &mut Context<'_>) {
         let at = context.at.clone();
         if context.on_error == Some(OnError::Local) {
             context.error(at.key("on_error"), "there is no local answer: write `deny` or `allow`");
         }
-        let max = self.body.max.map_or(BODY, |size| size.0);
-        if max > MOST_BODY {
+        if self.body.max.is_some_and(|size| size.0 > MOST_BODY) {
             context.error(at.key("body").key("max"), "at most 256MiB: bodies are held in memory");
         }
         if self.body.inspect.is_some_and(|size| !(LEAST_INSPECT..=MOST_BODY).contains(&size.0)) {
             context.error(at.key("body").key("inspect"), "from 8KiB, which header fields may need, to 256MiB");
         }
-        max
+        self.response.limits(context);
     }
 
     fn options(&self, context: &mut Context<'_>) -> waf::Options {
