@@ -209,6 +209,15 @@ def main():
         compare(requests, ours(folder, conf, requests, options.profile), theirs(folder, conf, requests), options)
 
 
+def media_type(request):
+    """What the body is said to be: where two parsers differ, it explains most."""
+    *_, headers, data = request
+    if not data:
+        return "no body"
+    kind = next((value for name, value in headers if name.lower() == b"content-type"), b"untyped")
+    return kind.partition(b";")[0].strip().lower().decode("latin-1")[:40]
+
+
 def compare(requests, mine, their, options):
     if not len(requests) == len(mine) == len(their):
         sys.exit(f"{len(requests)} requests, {len(mine)} answers of ours, {len(their)} of libmodsecurity")
@@ -223,7 +232,8 @@ def compare(requests, mine, their, options):
     print(f"{len(requests)} requests, {same} with equal matches; {sum(map(len, their))} matches of libmodsecurity")
     for (rule, who), witnesses in sorted(only.items()):
         if options.rule in (None, rule):
-            print(f"{rule} only in {who}: {len(witnesses)}")
+            types = collections.Counter(map(media_type, witnesses)).most_common()
+            print(f"{rule} only in {who}: {len(witnesses)} ({', '.join(f'{kind} {count}' for kind, count in types)})")
             for name, method, uri, version, headers, data in witnesses[: options.show]:
                 print(f"    {name}: {method!r} {uri[:300]!r} {headers!r:.400} {data[:300]!r}")
 
