@@ -75,7 +75,7 @@ fn operator(name: &str, argument: &str, context: &mut Context<'_>) -> Result<Ope
         "verifysvnr" => number(argument, Checksum::Svnr)?,
         "geolookup" => Operator::GeoLookup,
         "rbl" => {
-            let why = "@rbl never matches: rules ask no name server (use the check `reputation`)";
+            let why = "@rbl never matches: rules ask no name server (an `ip` check reads lists)";
             context.warnings.push(why.to_owned());
             Operator::Never
         }
