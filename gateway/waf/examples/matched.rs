@@ -24,7 +24,7 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, from: &str, path: &str) -> Result<String, String> {
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let folder = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
         fs::read_to_string(folder.join(path)).map_err(|error| format!("{path}: {error}"))
     }
 
@@ -33,7 +33,7 @@ impl Files for Disk {
             return Ok(vec![pattern.to_owned()]);
         };
         let (folder, start) = before.rsplit_once('/').unwrap_or((".", before));
-        let beside = Path::new(from).parent().unwrap_or(Path::new(""));
+        let beside = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
         let entries =
             fs::read_dir(beside.join(folder)).map_err(|error| format!("{folder}: {error}"))?;
         let mut names: Vec<String> = entries
