@@ -6,6 +6,7 @@ use crate::{
     native,
     rule::{Action, Change, Effect, Link, Name, Phase, Rule, Severity},
     ruleset::Ruleset,
+    tuning::Tuning,
     variable::{DYNAMIC, NATIVE, Selector, Target, Variable},
 };
 
@@ -56,6 +57,35 @@ impl Ruleset {
         let watches = |rule: &&Rule| rule.links.first().is_some_and(|link| link.watches(&wanted));
         let rules = self.program.rules.iter().filter(watches);
         Ok(rules.map(|rule| rule.id).collect())
+    }
+
+    /// The scores that refuse a request, and an answer: what the rule set fixes for itself first, as the Core Rule Set
+    /// does, otherwise what `tuning` says.
+    #[must_use]
+    pub fn thresholds(&self, tuning: &Tuning) -> [u32; 2] {
+        let own = [
+            "inbound_anomaly_score_threshold",
+            "outbound_anomaly_score_threshold",
+        ];
+        let [request, answer] = own.map(|name| self.first_assigned(name));
+        [
+            request.unwrap_or(tuning.threshold),
+            answer.unwrap_or(tuning.response_threshold),
+        ]
+    }
+
+    /// The number that the first rule to set a transaction variable sets it to.
+    fn first_assigned(&self, name: &str) -> Option<u32> {
+        let slot = self.program.names.known(Variable::Tx, name.as_bytes())?;
+        let links = self.program.rules.iter().flat_map(|rule| &rule.links);
+        let mut values = links.flat_map(|link| &link.actions).filter_map(|action| {
+            let Action::Set(Name::Slot(own), Change::Assign(text)) = action else {
+                return None;
+            };
+            let text = text.as_fixed().filter(|_| *own == slot)?;
+            std::str::from_utf8(text).ok()?.trim().parse().ok()
+        });
+        values.next()
     }
 
     fn told<'r>(&'r self, rule: &'r Rule) -> About<'r> {

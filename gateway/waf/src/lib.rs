@@ -7,7 +7,7 @@
 //! | `rule`, `variable`, `operator` | the one rule model: what is looked at, how, what follows |
 //! | [`transform`] | what a value goes through before it is looked at |
 //! | [`body`], [`pairs`] | bodies, query strings, cookies → bounded pairs |
-//! | [`About`] | what a rule is, told |
+//! | [`About`], [`Profile`] | what a rule is, and what it takes |
 //! | `compile` | rules → plans: tries of transformations, one automaton of literals, requirements |
 //! | [`Collections`], [`Geography`] | what rules keep between requests; where an address is |
 //! | [`Ruleset`], [`Tuning`] | the compiled whole, and how one route uses it |
@@ -56,6 +56,7 @@ mod outcome;
 mod outside;
 pub mod pairs;
 mod pins;
+mod profile;
 mod request;
 mod rule;
 mod ruleset;
@@ -75,6 +76,7 @@ pub use fault::Fault;
 pub use limits::Limits;
 pub use outside::{Geography, Place};
 pub use pins::Pin;
+pub use profile::{Profile, Spent};
 pub use request::{Headers, Request, Surroundings};
 pub use rule::Severity;
 pub use ruleset::{Needs, Ruleset, Source};

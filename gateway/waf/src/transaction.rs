@@ -8,6 +8,7 @@ use crate::{
     compile::Program,
     limits::Budget,
     outcome::{Outcome, REPORTED_BYTES},
+    profile::{Profile, Timed},
     request::{Headers, Request},
     rule::Phase,
     ruleset::Ruleset,
@@ -39,6 +40,7 @@ pub struct Scratch {
     contents: Vec<u8>,
     state: State,
     buffers: Buffers,
+    pub(crate) profile: Option<Box<Profile>>,
 }
 
 /// An evaluation between its request and the answer: it borrows nothing. [`Ruleset::resume`] goes on with it.
@@ -258,6 +260,7 @@ impl<'r> Transaction<'r> {
             fired,
             found,
             contents,
+            profile,
             ..
         } = &mut self.scratch;
         for (number, value) in values.list().iter().enumerate() {
@@ -269,6 +272,7 @@ impl<'r> Transaction<'r> {
             }
             let name = values.bytes(value.name);
             let text = values.bytes(value.text);
+            let budget = &mut self.budget;
             let mut finder = Finder {
                 program,
                 tuning: self.tuning,
@@ -281,7 +285,13 @@ impl<'r> Transaction<'r> {
             };
             let mut run = |plans: &[u32]| {
                 for &plan in plans {
-                    scanner.inspect(program, plan, text, &mut self.budget, &mut finder);
+                    match profile.as_deref_mut() {
+                        None => scanner.inspect(program, plan, text, budget, &mut finder),
+                        Some(profile) => {
+                            let mut timed = Timed::new(&mut finder, profile);
+                            scanner.inspect(program, plan, text, budget, &mut timed);
+                        }
+                    }
                 }
             };
             run(reading.plans(name));
@@ -307,6 +317,7 @@ impl<'r> Transaction<'r> {
             state,
             buffers,
             contents,
+            profile,
             ..
         } = &mut self.scratch;
         let mut walk = Walk {
@@ -317,6 +328,7 @@ impl<'r> Transaction<'r> {
             state,
             buffers,
             budget: &mut self.budget,
+            profile: profile.as_deref_mut(),
         };
         walk.run(phase, &found, contents, &mut self.outcome);
         found.clear();

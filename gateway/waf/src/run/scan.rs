@@ -40,6 +40,8 @@ pub(crate) trait Audience {
     /// Whether a rule is to be asked at all.
     fn wants(&self, rule: u32) -> bool;
     fn take(&mut self, hit: Hit<'_>);
+    /// A rule that was wanted has been asked.
+    fn asked(&mut self, _held: bool) {}
 }
 
 /// Scratch for scanning; reused for every value.
@@ -164,7 +166,9 @@ impl Scanner {
                 self.asked.push(key);
             }
             let content = self.trie.content(content, value);
-            if holds(program, probe, content, budget) {
+            let held = holds(program, probe, content, budget);
+            audience.asked(held);
+            if held {
                 clean = false;
                 audience.take(Hit { probe, content });
             }

@@ -12,6 +12,7 @@ use crate::{
     limits::Budget,
     operator::{Operator, network},
     outside::Outside,
+    profile::Profile,
     rule::{Action, Effect, Link, Phase, Rule},
     seclang::Engine,
     tuning::Tuning,
@@ -47,6 +48,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) buffers: &'a mut Buffers,
     pub(crate) budget: &'a mut Budget,
+    pub(crate) profile: Option<&'a mut Profile>,
 }
 
 impl Walk<'_> {
@@ -88,7 +90,7 @@ impl Walk<'_> {
             }
             if self.tuning.is_disabled(next)
                 || self.is_removed(rule)
-                || !self.matches(next, rule, own, contents)
+                || !self.matches_timed(next, rule, own, contents)
             {
                 continue;
             }
@@ -157,6 +159,17 @@ impl Walk<'_> {
             [] => prefix.to_owned(),
             name => format!("{prefix}:{}", String::from_utf8_lossy(name)),
         }
+    }
+
+    fn matches_timed(&mut self, number: u32, rule: &Rule, own: &[Found], contents: &[u8]) -> bool {
+        let Some(since) = self.profile.as_deref().map(Profile::now) else {
+            return self.matches(number, rule, own, contents);
+        };
+        let matches = self.matches(number, rule, own, contents);
+        if let Some(profile) = &mut self.profile {
+            profile.add(number, since, matches);
+        }
+        matches
     }
 
     /// Every link of the chain; the first by what was found, if it could be scanned.
