@@ -84,7 +84,7 @@ enum Command {
     Test(test::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
     Coverage(coverage::Arguments),
-    /// Rules against attacks: the rule set's own tests.
+    /// Rules against attacks: explain, tune and measure them; the rule set's own tests.
     Waf(waf::Arguments),
     /// Print the JSON Schema of policies.
     Schema(schema::Arguments),

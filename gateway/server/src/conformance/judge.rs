@@ -56,7 +56,9 @@ pub(crate) struct Weight {
 pub(crate) fn weights<'r>(rules: impl Iterator<Item = About<'r>>) -> HashMap<u32, Weight> {
     let weight = |rule: About<'r>| {
         let alone = rule.refuses && !rule.control;
-        let score = rule.score.or(alone.then(|| Severity::Critical.score()))?;
+        let score = rule
+            .score
+            .or_else(|| alone.then(|| Severity::Critical.score()))?;
         let level = rule.paranoia.unwrap_or(1);
         let answer = matches!(rule.phase, 3 | 4);
         Some((

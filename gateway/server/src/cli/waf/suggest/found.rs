@@ -84,13 +84,15 @@ impl<'f> Found<'f> {
         (requests, clients.len(), paths.len())
     }
 
-    /// For the `exclude` key; `None` when the event does not have the target's real name.
+    /// For the `exclude` key; `None` when the event does not say which value it was: its name is masked, or the rule
+    /// looks at what another one matched.
     fn exclusion(&self, pair: &Pair) -> Option<String> {
-        if pair.target.contains(['[', ']']) {
+        if pair.target.contains(['[', ']']) || pair.target.starts_with("MATCHED_VAR") {
             return None;
         }
         let (requests, clients, _) = self.seen(pair);
-        let reason = format!("false alarm: {requests} requests of {clients} clients");
+        let (requests, clients) = (counted(requests, "request"), counted(clients, "client"));
+        let reason = format!("false alarm: {requests} of {clients}");
         Some(format!(
             "{{rule: {}, target: {}, reason: {}}}",
             pair.rule,
@@ -101,7 +103,11 @@ impl<'f> Found<'f> {
 
     fn costs(&self, pair: &Pair) -> Vec<String> {
         let (_, clients, paths) = self.seen(pair);
-        let mut lines = vec![format!("seen from {clients} clients on {paths} paths")];
+        let mut lines = vec![format!(
+            "seen from {} on {}",
+            counted(clients, "client"),
+            counted(paths, "path")
+        )];
         lines.extend(
             self.known
                 .rule(pair.rule)
@@ -165,7 +171,7 @@ impl<'f> Found<'f> {
                 Some(line) => writeln!(out, "      - {line}"),
                 None => writeln!(
                     out,
-                    "      # rule {} at {}: the event masks the name",
+                    "      # rule {} at {}: the event does not say which value; see waf explain",
                     pair.rule, pair.target
                 ),
             };
@@ -220,6 +226,11 @@ impl<'f> Found<'f> {
             "tags": tags.collect::<Vec<_>>(),
         })
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn costs(out: &mut String, paint: Paint, lines: impl Iterator<Item = String>) {

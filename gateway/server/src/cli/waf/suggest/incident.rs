@@ -112,7 +112,8 @@ fn refused_by(event: &Value) -> Option<&str> {
 fn pair(rule: &Value, score: &dyn Fn(u32) -> Option<Option<u32>>) -> Option<(Pair, u32)> {
     let id = u32::try_from(rule.get("id")?.as_u64()?).ok()?;
     let target = rule.get("target")?.as_str()?;
-    if target == "tx" || target.starts_with("tx:") {
+    let variable = target.split(':').next().unwrap_or_default();
+    if variable.eq_ignore_ascii_case("tx") {
         return None;
     }
     let own = rule.get("score").and_then(Value::as_u64);
@@ -159,7 +160,7 @@ mod tests {
         let rules = json!([
             {"id": 942100, "severity": "critical", "target": "args:q"},
             {"id": 942100, "severity": "critical", "target": "args:q"},
-            {"id": 949110, "severity": "critical", "target": "tx:blocking_inbound_anomaly_score"},
+            {"id": 949110, "severity": "critical", "target": "TX:blocking_inbound_anomaly_score"},
         ]);
         let refused =
             json!({"check": "crs", "reason": "waf_blocked", "rules": rules, "path": "/a"});

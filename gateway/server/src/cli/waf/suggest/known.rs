@@ -29,22 +29,25 @@ impl<'p> Known<'p> {
     pub(super) fn score(&self, rule: u32) -> Option<Option<u32>> {
         let about = self.rules.get(&rule)?;
         let alone = about.refuses && !about.control;
-        Some(about.score.or(alone.then_some(u32::MAX >> 8)))
+        Some(about.score.or_else(|| alone.then_some(u32::MAX >> 8)))
     }
 
     pub(super) fn tags(&self) -> BTreeMap<u32, Vec<String>> {
-        // A tag that most rules carry switches everything off: no suggestion.
+        // Levels, catalogues and the rule set's own name say nothing about what a rule is against.
+        const NO_KIND: [&str; 4] = ["paranoia-level/", "OWASP_CRS", "capec/", "PCI/"];
+        let kind = |tag: &str| !NO_KIND.iter().any(|prefix| tag.starts_with(prefix));
+        // A tag that many rules carry switches everything off: no suggestion.
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for tag in self.rules.values().flat_map(|rule| rule.tags) {
             *counts.entry(tag).or_default() += 1;
         }
         let usual = self.rules.len() / 3;
+        let kept = |tag: &&std::sync::Arc<str>| {
+            kind(tag) && counts.get(&***tag).is_some_and(|count| *count <= usual)
+        };
         let own = |rule: &About<'_>| {
-            let tags = rule
-                .tags
-                .iter()
-                .filter(|tag| counts.get(&***tag).is_some_and(|count| *count <= usual));
-            tags.map(|tag| tag.to_string()).collect()
+            let tags = rule.tags.iter().filter(kept);
+            tags.map(ToString::to_string).collect()
         };
         self.rules
             .values()
