@@ -30,3 +30,4 @@ mod tls;
 mod traffic;
 mod upstream;
 mod waf;
+mod waf_commands;
