@@ -16,8 +16,15 @@ use run::Runner;
 
 use crate::bytes::ByteSet;
 
-/// Steps that one question may take: some ten milliseconds.
-pub(crate) const MAX_STEPS: u64 = 1 << 20;
+/// Steps that one question may take, beside some for every byte: ten milliseconds.
+const MAX_STEPS: u64 = 1 << 20;
+/// Ordinary text, however long, takes a few for each of its bytes.
+const STEPS_PER_BYTE: u64 = 16;
+
+/// Steps that a question about a value of so many bytes may take.
+pub(crate) const fn allowance(bytes: usize) -> u64 {
+    MAX_STEPS + STEPS_PER_BYTE * bytes as u64
+}
 
 /// A compiled pattern.
 #[derive(Debug)]

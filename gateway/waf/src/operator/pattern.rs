@@ -5,7 +5,7 @@ use regex_automata::{Input, meta, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::Hir;
 
 use super::{
-    backtrack::{self, Backtracker, MAX_STEPS},
+    backtrack::{self, Backtracker},
     pcre,
 };
 use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
@@ -13,8 +13,8 @@ use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
 /// Matches of one value whose groups are read.
 const MAX_MATCHES: usize = 1000;
 
-/// Work of one step of backtracking in units of bytes scanned.
-const STEP_WEIGHT: u64 = 4;
+/// Work of one step of backtracking in units of bytes scanned: eight nanoseconds were measured, against two thirds of one.
+const STEP_WEIGHT: u64 = 12;
 
 /// A compiled pattern larger than this is refused when it is loaded.
 const MAX_NFA_BYTES: usize = 8 << 20;
@@ -154,7 +154,7 @@ fn backtracked(
     budget: &mut Budget,
     take: impl FnMut(u16, &[u8]),
 ) -> bool {
-    let allowed = MAX_STEPS.min(budget.left() / STEP_WEIGHT);
+    let allowed = backtrack::allowance(value.len()).min(budget.left() / STEP_WEIGHT);
     let mut left = allowed;
     let found = exact.run(value, &mut left, take);
     let used = usize::try_from(allowed - left).unwrap_or(usize::MAX);
