@@ -646,6 +646,129 @@ fn a_client_that_leaves_gives_its_room_back() {
     assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
 }
 
+/// The rules that come along, each with a text it is for; and texts that only talk of such things.
+#[test]
+fn leaks_of_applications_are_stopped_and_talk_of_them_is_not() {
+    let leaks = [
+        (
+            9001,
+            "Uncaught mysqli_sql_exception: You have an error in your SQL syntax; check the manual",
+        ),
+        (9002, "ERROR:  syntax error at or near \"'\" LINE 1: SELECT"),
+        (
+            9002,
+            "PG::UndefinedTable: ERROR: relation \"x\" does not exist",
+        ),
+        (9003, "sqlite3.OperationalError: near \"x\": syntax error"),
+        (
+            9003,
+            "SQLite3::query(): Unable to prepare statement: 1, near \"''\": syntax error",
+        ),
+        (9004, "ORA-01756: quoted string not properly terminated"),
+        (
+            9005,
+            "Unclosed quotation mark after the character string ''.",
+        ),
+        (9006, "SQLSTATE[42000]: Syntax error or access violation"),
+        (9006, "sqlalchemy.exc.ProgrammingError: (pymysql.err.X)"),
+        (
+            9011,
+            "Traceback (most recent call last):\n  File \"/srv/app.py\", line 3, in index",
+        ),
+        (
+            9012,
+            "java.lang.NullPointerException\n\tat org.example.shop.Cart.total(Cart.java:42)",
+        ),
+        (
+            9012,
+            "\tat java.base/java.lang.Thread.run(Unknown Source)\n\tat com.a.b.C.d(Native Method)",
+        ),
+        (
+            9013,
+            "   at Shop.Cart.Total(Int32 n) in C:\\src\\Cart.cs:line 7",
+        ),
+        (
+            9014,
+            "<b>Warning</b>:  Undefined variable $x in <b>/var/www/html/a.php</b> on line <b>3</b>",
+        ),
+        (
+            9015,
+            "TypeError: x is undefined\n    at Object.<anonymous> (/srv/app/index.js:3:9)",
+        ),
+        (9015, "    at node:internal/process/task_queues:95:5"),
+        (9016, "/srv/app/models/cart.rb:7:in `total'"),
+        (9016, "goroutine 1 [running]:\nmain.main()"),
+        (
+            9021,
+            "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin",
+        ),
+        (
+            9002,
+            "{\"error\":\"ERROR:  syntax error at or near \\\"x\\\"\"}",
+        ),
+        (9003, "<pre>near &quot;x&quot;: syntax error</pre>"),
+        (
+            9011,
+            "{\"trace\":\"Traceback (most recent call last):\\n  File \\\"/srv/app.py\\\", line 3\"}",
+        ),
+        (
+            9012,
+            "{\"trace\":\"Error\\n\\tat org.example.shop.Cart.total(Cart.java:42)\"}",
+        ),
+        (
+            9014,
+            "{\"m\":\"Warning: Undefined variable $x in \\/var\\/www\\/a.php on line 3\"}",
+        ),
+        (
+            9015,
+            "{\"stack\":\"TypeError: x\\n    at f (\\u002fsrv)\\n    at g (/srv/a.js:3:9)\"}",
+        ),
+        (9023, "<html><head><title>Index of /backup/</title></head>"),
+        (9024, "<title>PHP 8.3.6 - phpinfo()</title>"),
+    ];
+    let harmless = [
+        "How to fix an error in SQL: the syntax of SELECT is easy, near the end of the page.",
+        "The index of refraction. Title: Index of authors. <title>Index of authors</title>",
+        "Warning: this product is hot. Fatal errors are rare, they say, in PHP as well.",
+        "We meet at the corner (Main.java is a cafe) at 10:30:00, or at Cafe.de.Paris(2nd floor).",
+        "Our traceback of the parcel: most recent call last Monday; see goroutine in the glossary.",
+        "{\"error\": \"validation\", \"field\": \"near\", \"line\": 7, \"at\": \"2026-01-01T10:00:00Z\"}",
+        "user:x:1000:1000::/home:/bin/sh is how a line looks; root is the first. Call 0:0 a draw.",
+        "<script src=\"/static/app.js?v=3:9\"></script> at https://example.test/a.js:10 he said",
+        "ORA is a prefix; SQLSTATE 42000 is a code; SQLite and PostgreSQL are databases.",
+    ];
+    let all: Vec<_> = leaks.iter().map(|(_, text)| (*text).to_owned()).collect();
+    let plain: Vec<_> = harmless.iter().map(|text| (*text).to_owned()).collect();
+    let origin = Origin::scripted(move |seen| {
+        let number: usize = seen.target[2..].parse().unwrap();
+        let texts = if seen.target.starts_with("/l") {
+            &all
+        } else {
+            &plain
+        };
+        vec![Step::Send(answer(200, TEXT, texts[number].as_bytes()))]
+    });
+    let rules = std::fs::read(certs::root().join("policies/answers/leaks.yaml")).unwrap();
+    let check = "{check: waf, rules: [answers/*.yaml]}";
+    let plan = Plan::checked(origin.address, check).file("answers/leaks.yaml", rules);
+    let gateway = Gateway::start(&plan);
+    for (number, (rule, text)) in leaks.iter().enumerate() {
+        let name = format!("leak-{number}");
+        let seen = exchange(gateway.http, get(&format!("/l{number}"), &id(&name)));
+        assert_eq!(seen.status, 403, "{rule}: {text}");
+        let event = gateway.event(&name);
+        let found = event["rules"].as_array().unwrap();
+        assert!(
+            found.iter().any(|found| found["id"] == *rule),
+            "{rule}: {event}"
+        );
+    }
+    for (number, text) in harmless.iter().enumerate() {
+        let seen = exchange(gateway.http, get(&format!("/h{number}"), ""));
+        assert_eq!((seen.status, seen.text().as_str()), (200, *text));
+    }
+}
+
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 #[test]
