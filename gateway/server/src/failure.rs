@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
-use policy::decision::Reason;
+use policy::decision::{Action, Reason};
 
 use crate::ctx::Ctx;
 use crate::gate;
@@ -54,6 +54,9 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     ctx.status = reason.status().as_u16();
     // Nothing failed: the answer came, and must not go on as it is.
     let verdict = ctx.upstream_time.is_some() && matches!(error.etype(), ErrorType::Custom(_));
+    if verdict && reason == Reason::Overload {
+        ctx.action = Action::Deny;
+    }
     let begun = session
         .response_written()
         .is_some_and(|header| !header.status.is_informational() || header.status == 101);
