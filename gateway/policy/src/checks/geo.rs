@@ -9,11 +9,13 @@ use crate::decision::{Answer, Reason};
 use crate::io::Io;
 use crate::request::Place;
 
+mod atlas;
 mod codes;
 mod database;
 #[cfg(test)]
 pub(crate) mod mmdb;
 
+pub(super) use atlas::Atlas;
 use codes::{Asn, Set};
 use database::Database;
 
@@ -105,6 +107,11 @@ fn open(context: &mut Context<'_>, key: &str, file: &str) -> Option<Database> {
             None
         }
     }
+}
+
+/// The same for the rule engine.
+pub(super) fn atlas(context: &mut Context<'_>, key: &str, file: &str) -> Option<Atlas> {
+    open(context, key, file).map(Atlas::new)
 }
 
 impl Check {

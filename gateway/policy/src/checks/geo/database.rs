@@ -41,6 +41,11 @@ impl Database {
         found.ok().flatten().unwrap_or_default().place()
     }
 
+    /// A record as the file has it, if it has that shape.
+    pub(super) fn decode<T: serde::de::DeserializeOwned>(&self, client: IpAddr) -> Option<T> {
+        self.reader.lookup(client.to_canonical()).ok()?.decode().ok().flatten()
+    }
+
     /// Whether any record at all satisfies `wanted`. Slow when none does; only asked while a policy is compiled.
     pub(super) fn knows(&self, wanted: impl Fn(&Place) -> bool) -> bool {
         let Ok(networks) = self.reader.networks(Default::default()) else {

@@ -8,6 +8,7 @@ use waf::native::{self, File};
 use waf::{Options, Ruleset, Source, Tuning, seclang};
 
 use super::disk::{Disk, text};
+use crate::checks::geo;
 use crate::context::Context;
 use crate::fault::{Path, Step};
 use crate::yaml::{Limits, Node, Place, de, parse};
@@ -25,6 +26,8 @@ pub(crate) struct Wanted {
     pub(super) setup: Option<String>,
     /// SecLang after them.
     pub(super) directives: Option<String>,
+    /// What answers `@geoLookup`.
+    pub(super) geo_database: Option<String>,
     /// Transaction variables that the policy fixes.
     pub(super) pins: Vec<(&'static str, String)>,
 }
@@ -74,7 +77,13 @@ fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
     match made {
         // What is missing was reported; what there is may still be sound.
         Ok(_) if context.failed_since(before) => None,
-        Ok(rules) => {
+        Ok(mut rules) => {
+            if let Some(file) = &wanted.geo_database {
+                rules.set_geography(Arc::new(geo::atlas(context, "geo_database", file)?));
+                if !rules.locates() {
+                    context.warning(context.at.key("geo_database"), "no rule asks where a client is");
+                }
+            }
             for warning in rules.warnings().into_iter().chain(rules.always_refuses()) {
                 let (at, message) = located(&context.at, &parts, &included, &warning);
                 context.warning(at, message);

@@ -295,3 +295,32 @@ fn a_rule_that_refuses_everything_is_worth_a_warning() {
     let faults = warned.faults();
     assert_eq!(faults, ["it.rules[2]: said.conf:1: rule 901001: this rule refuses every request: no settings"]);
 }
+
+const PLACES: &str = r#"
+SecRule REMOTE_ADDR "@geoLookup" "id:1,phase:1,deny,chain,msg:'%{GEO.COUNTRY_CODE} %{GEO.COUNTRY_CONTINENT} %{GEO.CITY}'"
+  SecRule GEO:COUNTRY_CODE "@within TW DE"
+"#;
+
+#[test]
+fn rules_ask_the_database_of_places() {
+    let city = json!({"country": {"iso_code": "TW"}, "city": {"names": {"en": "Taipei"}}});
+    let world = crate::checks::geo::mmdb::write(&[("192.0.2.0/24", city), ("198.51.100.0/24", json!({"country_code": "DE"}))]);
+    let files: &[(&str, &[u8])] = &[("places.conf", PLACES.as_bytes()), ("geo.mmdb", &world)];
+    let mut bench = Bench::with_files("waf", json!({"rules": ["places.conf"], "geo_database": "geo.mmdb"}), files);
+    let mut ask = |client: &str| {
+        let scene = Scene { client: client.parse().unwrap(), ..Scene::default() };
+        let answer = bench.ask(&scene);
+        let verdict = bench.facts.waf.take();
+        let message = verdict.and_then(|verdict| verdict.matches.first().map(|found| found.msg.to_string()));
+        (answer, message)
+    };
+    assert_eq!(ask("192.0.2.1"), (blocked(), Some("TW AS Taipei".to_owned())));
+    assert_eq!(ask("198.51.100.1"), (blocked(), Some("DE EU ".to_owned())));
+    assert_eq!(ask("10.0.0.1"), (Answer::Pass, None));
+}
+
+#[test]
+fn a_rule_that_asks_in_vain_is_warned_of() {
+    let found = Bench::with_files("waf", json!({"rules": ["places.conf"]}), &[("places.conf", PLACES)]).faults();
+    assert!(found.iter().any(|line| line.contains("places.conf:2") && line.contains("no database of places")), "{found:?}");
+}

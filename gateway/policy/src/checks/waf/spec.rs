@@ -42,6 +42,9 @@ pub struct Spec {
     /// SecLang after the files, such as `SecRuleRemoveById 920350`.
     #[serde(default)]
     directives: Option<String>,
+    /// Database file (`.mmdb`) that answers `@geoLookup` in the rules. Without one such rules never match.
+    #[serde(default)]
+    geo_database: Option<String>,
     /// A request whose matches score this much is refused. Default for Palisade's own rules 5, one critical match; for
     /// the Core Rule Set what its files say. At most 10000.
     #[serde(default)]
@@ -144,6 +147,7 @@ impl Spec {
             files: self.rules.clone(),
             setup: self.setup.clone(),
             directives: self.directives.clone(),
+            geo_database: self.geo_database.clone(),
             pins: levels::pins(&self),
         };
         let loaded = rules::load(context, &wanted)?;
