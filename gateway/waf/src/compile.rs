@@ -22,7 +22,7 @@ use requirement::Requirement;
 
 use crate::{
     operator::pattern::NamePattern,
-    rule::{Link, Phase, Rule, Test},
+    rule::{Effect, Link, Phase, Rule, Test},
     scores::Scores,
     text::Names,
     variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
@@ -83,11 +83,14 @@ impl Program {
         let mut planner = Planner::default();
         let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
         let mut direct: [Vec<u32>; 5] = Default::default();
-        let living = rules
-            .iter()
-            .zip(0_u32..)
-            .zip(&folded.dead)
-            .filter(|(_, dead)| !**dead);
+        let living =
+            rules
+                .iter()
+                .zip(0_u32..)
+                .zip(&folded.dead)
+                .filter(|((rule, number), dead)| {
+                    !**dead && !is_idle(rule, *number, &rules, &folded.dead)
+                });
         for ((rule, number), _) in living {
             let Some(link) = rule.links.first() else {
                 continue;
@@ -139,6 +142,21 @@ impl Program {
     pub(crate) fn memory(&self) -> usize {
         self.literals.memory()
     }
+}
+
+/// A jump over rules that are never asked: it changes nothing, whether it is taken or not.
+fn is_idle(rule: &Rule, number: u32, rules: &[Rule], dead: &[bool]) -> bool {
+    let ([link], Some(to)) = (rule.links.as_slice(), rule.skip_to) else {
+        return false;
+    };
+    let jumps_only = !rule.log && rule.effect == Effect::Pass && !rule.sets_in_links();
+    let (from, to) = (number as usize + 1, to as usize);
+    let over = rules.iter().zip(dead).take(to).skip(from);
+    jumps_only
+        && !link.capture
+        && over
+            .filter(|(other, _)| other.phase == rule.phase)
+            .all(|(_, dead)| *dead)
 }
 
 /// What all of two tests need.

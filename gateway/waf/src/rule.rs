@@ -133,7 +133,11 @@ impl Rule {
 
     /// A match changes what later rules see, or which are asked.
     pub(crate) fn sets_anything(&self) -> bool {
-        self.skip_to.is_some() || self.links.iter().any(|link| !link.actions.is_empty())
+        self.skip_to.is_some() || self.sets_in_links()
+    }
+
+    pub(crate) fn sets_in_links(&self) -> bool {
+        self.links.iter().any(|link| !link.actions.is_empty())
     }
 }
 

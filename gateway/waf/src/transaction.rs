@@ -230,6 +230,12 @@ impl<'r> Transaction<'r> {
         }
     }
 
+    /// Units of work spent so far, see [`crate::Limits::work`].
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.tuning.limits.work - self.budget.left()
+    }
+
     fn refusal(&self) -> Option<Refusal> {
         let spent = self.budget.is_spent().then_some(Refusal::TooMuchWork);
         self.scratch.values.refusal().copied().or(spent)

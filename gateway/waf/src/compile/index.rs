@@ -1,7 +1,7 @@
 //! Which probes of a plan could match a value over one alphabet: first by the bytes it holds, a machine word for 64
 //! probes at a time, then by the literals found in it.
 
-use super::{literals::Collector, requirement::Requirement};
+use super::{literals::Collector, plan::MAX_NODES, requirement::Requirement};
 use crate::bytes::{ByteSet, bits};
 
 /// What one entry asks of a value before its test is put to it.
@@ -10,8 +10,9 @@ struct Gate {
     min_len: usize,
     /// One of its literals must be found.
     literal: bool,
-    /// Beyond the set that the index is made of.
-    sets: Box<[ByteSet]>,
+    /// Beyond the set that the index is made of: the next one, and those that few have.
+    set: Option<ByteSet>,
+    others: Box<[ByteSet]>,
 }
 
 /// The entries of a plan, for values over one alphabet.
@@ -25,6 +26,8 @@ pub(crate) struct Index {
     needed: ByteSet,
     /// By byte: entries that it is enough for.
     by_byte: Vec<u64>,
+    /// By node: entries that sit there.
+    at_node: Vec<u64>,
     gates: Vec<Gate>,
     /// `entries_of[starts[n]..starts[n + 1]]` wait for literal `n`.
     starts: Vec<u32>,
@@ -33,12 +36,12 @@ pub(crate) struct Index {
 
 impl Index {
     /// Leaves in `possible` the entries that a content of these bytes could match, and says whether any of them waits
-    /// for a literal. `here` says which entries are asked of this content at all.
+    /// for a literal. Only those at `nodes` are asked of this content at all.
     pub(crate) fn possible(
         &self,
         bytes: ByteSet,
         length: usize,
-        here: impl Fn(usize) -> bool,
+        nodes: u64,
         possible: &mut Vec<u64>,
     ) -> bool {
         possible.clear();
@@ -51,13 +54,21 @@ impl Index {
             }
         }
         let mut waiting = false;
-        for (at, word) in possible.iter_mut().enumerate() {
+        for (at, word) in possible
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, word)| **word != 0)
+        {
+            *word &= bits(nodes).fold(0, |all, node| {
+                let place = usize::from(node) * self.words + at;
+                all | self.at_node.get(place).copied().unwrap_or_default()
+            });
             for bit in bits(*word) {
                 let entry = at * 64 + usize::from(bit);
                 let gate = self.gates.get(entry).filter(|gate| {
                     length >= gate.min_len
-                        && here(entry)
-                        && gate.sets.iter().all(|set| set.intersects(bytes))
+                        && gate.set.is_none_or(|set| set.intersects(bytes))
+                        && gate.others.iter().all(|set| set.intersects(bytes))
                 });
                 match gate {
                     Some(gate) => waiting |= gate.literal,
@@ -106,15 +117,16 @@ impl Builder {
         self.gates.push(Gate {
             min_len: requirement.min_len,
             literal: !requirement.literals.is_empty(),
-            sets: sets.collect(),
+            set: sets.next(),
+            others: sets.collect(),
         });
         for literal in &requirement.literals {
             self.waiting.push((literals.number(literal), number));
         }
     }
 
-    /// `literals` is the number of literals in the whole ruleset.
-    pub(super) fn build(mut self, literals: usize) -> Index {
+    /// `literals` is the number of literals in the whole ruleset, `nodes` has the node of each entry.
+    pub(super) fn build(mut self, literals: usize, nodes: &[u8]) -> Index {
         self.waiting.sort_unstable();
         self.waiting.dedup();
         let mut index = Index {
@@ -126,6 +138,13 @@ impl Builder {
         };
         index.any.resize(index.words, 0);
         index.by_byte.resize(index.words * 256, 0);
+        index.at_node.resize(index.words * MAX_NODES, 0);
+        for (at, node) in nodes.iter().enumerate() {
+            let place = usize::from(*node) * index.words + at / 64;
+            if let Some(word) = index.at_node.get_mut(place) {
+                *word |= 1 << (at % 64);
+            }
+        }
         for (at, (set, any)) in self.entries.into_iter().enumerate() {
             let bit = 1 << (at % 64);
             if let Some(word) = index.any.get_mut(at / 64).filter(|_| any) {

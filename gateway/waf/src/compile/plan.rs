@@ -135,11 +135,12 @@ impl Builder {
     pub(crate) fn build(mut self, literals: usize, probes: &[Probe]) -> Plan {
         self.set_least();
         self.mark_multi(probes);
+        let at: Vec<u8> = self.entries.iter().map(|entry| entry.node).collect();
         let mut plan = Plan {
             nodes: u64::MAX >> (MAX_NODES - 1 - self.steps.len()),
             children: vec![0; self.steps.len() + 1],
             occupied: self.occupied,
-            indexes: self.indexes.map(|index| index.build(literals)).into(),
+            indexes: self.indexes.map(|index| index.build(literals, &at)).into(),
             entries: self.entries,
             ..Plan::default()
         };

@@ -45,6 +45,8 @@ pub(crate) struct Sizes {
 pub(crate) struct Values {
     bytes: Vec<u8>,
     list: Vec<Value>,
+    /// Variables that have a member.
+    present: Variables,
     args: usize,
     sizes: Sizes,
     refusal: Option<Refusal>,
@@ -67,6 +69,7 @@ impl Values {
         }
         self.bytes.clear();
         self.list.clear();
+        self.present = Variables::NONE;
         self.args = 0;
         self.sizes = Sizes::default();
         self.refusal = None;
@@ -78,6 +81,16 @@ impl Values {
 
     pub(crate) fn list(&self) -> &[Value] {
         &self.list
+    }
+
+    /// Whether any of these variables has a member.
+    pub(crate) const fn has_any(&self, variables: Variables) -> bool {
+        self.present.intersects(variables)
+    }
+
+    fn push(&mut self, value: Value) {
+        self.present = self.present.union(Variables::of(&[value.variable]));
+        self.list.push(value);
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
@@ -196,7 +209,7 @@ impl<'v, 'l> Into<'v, 'l> {
         }
         let name = self.values.copy(name);
         let text = self.values.copy(text);
-        self.values.list.push(Value {
+        self.values.push(Value {
             variable,
             name,
             text,
@@ -293,7 +306,7 @@ impl<'v, 'l> Into<'v, 'l> {
             from,
             to: self.values.bytes.len(),
         };
-        self.values.list.push(Value {
+        self.values.push(Value {
             variable,
             name: Span::default(),
             text,

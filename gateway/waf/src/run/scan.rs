@@ -195,11 +195,12 @@ impl Scanner {
         else {
             return;
         };
-        let here = |entry: usize| {
-            let entry = plan.entries.get(entry);
-            entry.is_some_and(|entry| class.nodes & (1 << entry.node) != 0)
-        };
-        let waiting = index.possible(class.bytes, content.len(), here, &mut self.possible);
+        let waiting = index.possible(
+            class.bytes,
+            content.len(),
+            class.nodes & plan.occupied,
+            &mut self.possible,
+        );
         let entries = &mut self.entries;
         for (at, word) in (0..).zip(&self.possible) {
             let all = bits(*word).map(|bit| at * 64 + u32::from(bit));

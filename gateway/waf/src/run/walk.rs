@@ -260,6 +260,8 @@ impl Walk<'_> {
         };
         let count = if target.variables.intersects(DYNAMIC) {
             self.count_dynamic(asked, target)
+        } else if !self.values.has_any(target.variables) {
+            0
         } else {
             self.values.list().iter().filter(counts).count()
         };
@@ -280,6 +282,9 @@ impl Walk<'_> {
         }
         let values = self.values;
         let mut any = false;
+        if !values.has_any(target.variables) {
+            return false;
+        }
         for value in values
             .list()
             .iter()
