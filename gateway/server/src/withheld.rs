@@ -1,5 +1,6 @@
 //! An application's answer that waits for its verdict: its header and up to `hold` bytes of body are kept back, then its
-//! end follows at that distance until as much as is inspected was judged. Knows pieces of an answer; who writes them is
+//! end follows at that distance until as much as is inspected was judged. Where checks only observe, nothing is kept back
+//! and room that is missing refuses nothing. Knows pieces of an answer; who writes them is
 //! the session, what is wrong with them the policy's to say.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use policy::codec::{self, Bounds, Codings, Opened};
 use policy::decision::{CheckId, Reason, RouteId};
 use policy::request::Facts;
 use policy::response::{BodyNeed, ResponseStep, Unread};
-use policy::run::Unwatched;
+use policy::run::{Mode, Unwatched};
 
 use crate::gated::fault;
 use crate::held::{Budget, Hold};
@@ -27,6 +28,8 @@ pub(crate) struct Withheld {
     snapshot: Arc<Snapshot>,
     route: RouteId,
     hold: usize,
+    /// Some check may refuse.
+    enforced: bool,
     inspect: usize,
     codings: Codings,
     /// Body bytes that the header announces, as far as they are read.
@@ -67,11 +70,16 @@ impl Withheld {
         facts: Facts,
         budget: &Arc<Budget>,
     ) -> Self {
+        let enforced = facts
+            .suspended
+            .iter()
+            .any(|waiting| waiting.mode == Mode::Enforce);
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             snapshot: Arc::clone(snapshot),
             route,
-            hold: size(need.hold),
+            hold: if enforced { size(need.hold) } else { 0 },
+            enforced,
             inspect: size(need.inspect),
             codings,
             announced: size(announced.min(need.inspect)),
@@ -114,10 +122,22 @@ impl Withheld {
                 if end {
                     self.judge(state, true)?;
                     state.release(ready, false);
+                } else if self.hold == 0 {
+                    ready.extend(state.head.take());
                 }
             }
             HttpTask::Body(piece, end) => {
-                self.collect(state, piece.unwrap_or_default())?;
+                let piece = piece.unwrap_or_default();
+                if !self.has_room(state, &piece) {
+                    if self.enforced {
+                        return fault(Reason::Overload);
+                    }
+                    self.judge(state, false)?;
+                    state.release(ready, false);
+                    ready.push(HttpTask::Body(Some(piece), end));
+                    return Ok(());
+                }
+                state.body.push(piece, self.announced);
                 if end || state.body.bytes().len() > self.inspect {
                     self.judge(state, end)?;
                     state.release(ready, end);
@@ -135,14 +155,10 @@ impl Withheld {
         Ok(())
     }
 
-    fn collect(&self, state: &mut State, piece: Bytes) -> Result<()> {
+    fn has_room(&self, state: &mut State, piece: &Bytes) -> bool {
         let max = self.snapshot.policy.settings().limits.held_response_total;
         let share = state.share.as_mut();
-        if !share.is_some_and(|share| share.grow(piece.len(), max)) {
-            return fault(Reason::Overload);
-        }
-        state.body.push(piece, self.announced);
-        Ok(())
+        share.is_some_and(|share| share.grow(piece.len(), max))
     }
 
     /// `whole`: nothing comes after what is here.

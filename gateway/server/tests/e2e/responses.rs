@@ -9,7 +9,7 @@ use flate2::read::GzEncoder;
 
 use crate::support::origin::{answer, ok};
 use crate::support::ports::Port;
-use crate::support::raw::{get, post};
+use crate::support::raw::{find, get, post};
 use crate::support::tools::{Served, program, python, stdout};
 use crate::support::{Conn, Gateway, Origin, Plan, Step, certs, exchange, until};
 
@@ -576,6 +576,42 @@ fn what_observes_lets_pass_and_says_so() {
     );
     assert_eq!(event["would_by"][0]["reason"], "waf_response", "{event}");
     assert_eq!(event["rules"][0]["id"], 7001);
+}
+
+#[test]
+fn what_observes_holds_nothing_back() {
+    // The second gateway has no room for what it would read.
+    for (room, would) in [("1MiB", true), ("64KiB", false)] {
+        let origin = Origin::scripted(|_| {
+            let whole = chunked("", &[&filler(70_000), LEAK.as_bytes()]);
+            let (head, body) = whole.split_at(find(&whole, b"\r\n\r\n").unwrap() + 4);
+            let (first, second) = body.split_at(70_009);
+            vec![
+                Step::Send(head.to_vec()),
+                Step::Gate("first"),
+                Step::Send(first.to_vec()),
+                Step::Gate("second"),
+                Step::Send(second.to_vec()),
+            ]
+        });
+        let top = format!("limits: {{held_response_total: {room}}}");
+        let gateway = Gateway::start(&plan(&origin, ", mode: observe").top(&top));
+        let mut conn = Conn::open(gateway.http);
+        conn.write(get("/", &id("watched")));
+        assert_eq!(conn.head().unwrap().status, 200);
+        origin.open("first");
+        let mut body = Vec::new();
+        while body.len() < 70_000 {
+            body.extend(conn.chunk().unwrap());
+        }
+        origin.open("second");
+        assert_eq!(conn.chunk().unwrap(), LEAK.as_bytes());
+        let event = gateway.event("watched");
+        assert_eq!(event["reason"], "ok", "{event}");
+        let reported = event["would_by"][0]["reason"] == "waf_response";
+        assert_eq!(reported, would, "{event}");
+        assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+    }
 }
 
 #[test]
