@@ -84,7 +84,7 @@ pub(crate) fn record(
         decision: None,
         action: Action::Deny,
         reason: refusal.reason,
-        detail: "",
+        detail: refusal.detail,
         status,
         upstream: None,
         bytes_in: 0,

@@ -33,6 +33,8 @@ pub(crate) enum Read {
 pub(crate) struct Refusal {
     /// Why.
     pub reason: Reason,
+    /// What exactly; for the event, never for the client.
+    pub detail: &'static str,
     /// Method, as far as it was readable.
     pub method: String,
     /// Target, as far as it was readable.
@@ -44,11 +46,15 @@ impl Refusal {
     pub(crate) fn malformed() -> Self {
         Self {
             reason: Reason::Malformed,
+            detail: "refused by the HTTP parser",
             method: String::new(),
             target: String::new(),
         }
     }
 }
+
+/// A reason, and what exactly.
+type Fault = (Reason, &'static str);
 
 /// How long a head may take.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +73,7 @@ pub(crate) async fn read(wire: &mut Wire, patience: Patience, limits: &Hardening
         match scan.advance(wire.ahead(), limits) {
             Ok(Some(head)) => return Read::Whole(head, scan.fence()),
             Ok(None) => {}
-            Err(reason) => return Read::Refused(scan.refusal(wire.ahead(), reason)),
+            Err(fault) => return Read::Refused(scan.refusal(wire.ahead(), fault)),
         }
         let now = Instant::now();
         let left = deadline.map_or(patience.first, |at| at.saturating_duration_since(now));
@@ -78,9 +84,13 @@ pub(crate) async fn read(wire: &mut Wire, patience: Patience, limits: &Hardening
         match read {
             Ok(Ok(0) | Err(_)) | Err(_) if silent => return Read::Closed,
             Ok(Ok(0) | Err(_)) => {
-                return Read::Refused(scan.refusal(wire.ahead(), Reason::Malformed));
+                return Read::Refused(
+                    scan.refusal(wire.ahead(), (Reason::Malformed, "ended inside the header")),
+                );
             }
-            Err(_) => return Read::Refused(scan.refusal(wire.ahead(), Reason::HeaderTimeout)),
+            Err(_) => {
+                return Read::Refused(scan.refusal(wire.ahead(), (Reason::HeaderTimeout, "")));
+            }
             Ok(Ok(_)) => deadline = deadline.or_else(|| Some(Instant::now() + patience.whole)),
         }
     }
@@ -137,7 +147,7 @@ struct Scan {
 
 impl Scan {
     /// The end of the head, once it is there.
-    fn advance(&mut self, bytes: &[u8], limits: &Hardening) -> Result<Option<usize>, Reason> {
+    fn advance(&mut self, bytes: &[u8], limits: &Hardening) -> Result<Option<usize>, Fault> {
         while let Some(found) = bytes
             .get(self.next..)
             .and_then(|rest| memchr::memchr(b'\n', rest))
@@ -146,13 +156,13 @@ impl Scan {
             let line = bytes.get(self.line..end).unwrap_or_default();
             // A bare LF ends a line for some parsers and not for others.
             let Some(line) = line.strip_suffix(b"\r") else {
-                return Err(Reason::Smuggling);
+                return Err((Reason::Smuggling, "a line that ends in LF alone"));
             };
             let start = self.line;
             self.next = end + 1;
             self.line = self.next;
             if end >= limits.header_bytes {
-                return Err(Reason::HeaderTooLarge);
+                return Err((Reason::HeaderTooLarge, "header too large"));
             }
             if self.take(line, start, limits)? {
                 return self.whole(bytes).map(|()| Some(self.next));
@@ -160,23 +170,23 @@ impl Scan {
         }
         self.next = bytes.len();
         if self.target.is_empty() && bytes.len() > limits.uri_length + MAX_METHOD + 16 {
-            return Err(Reason::UriTooLong);
+            return Err((Reason::UriTooLong, "request target too long"));
         }
         if bytes.len() > limits.header_bytes {
-            return Err(Reason::HeaderTooLarge);
+            return Err((Reason::HeaderTooLarge, "header too large"));
         }
         Ok(None)
     }
 
     /// One line; true when it is the empty one that ends the head.
-    fn take(&mut self, line: &[u8], start: usize, limits: &Hardening) -> Result<bool, Reason> {
+    fn take(&mut self, line: &[u8], start: usize, limits: &Hardening) -> Result<bool, Fault> {
         if !self.target.is_empty() {
             if line.is_empty() {
                 return Ok(true);
             }
             self.fields += 1;
             if self.fields > limits.header_count {
-                return Err(Reason::HeaderTooLarge);
+                return Err((Reason::HeaderTooLarge, "too many header fields"));
             }
             return self.field(line, start).map(|()| false);
         }
@@ -188,51 +198,49 @@ impl Scan {
         self.request_line(line, start, limits).map(|()| false)
     }
 
-    fn request_line(
-        &mut self,
-        line: &[u8],
-        start: usize,
-        limits: &Hardening,
-    ) -> Result<(), Reason> {
+    fn request_line(&mut self, line: &[u8], start: usize, limits: &Hardening) -> Result<(), Fault> {
         let mut parts = line.split(|byte| *byte == b' ');
         let (Some(method), Some(target), Some(version), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(Reason::Malformed);
+            return Err((
+                Reason::Malformed,
+                "a request line of other than three words",
+            ));
         };
         if method.is_empty()
             || method.len() > MAX_METHOD
             || !method.iter().all(|byte| is_tchar(*byte))
         {
-            return Err(Reason::Malformed);
+            return Err((Reason::Malformed, "the method is no token"));
         }
         self.method = start..start + method.len();
         let from = self.method.end + 1;
         self.old = match version {
             b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
-            _ => return Err(Reason::Malformed),
+            _ => return Err((Reason::Malformed, "neither HTTP/1.1 nor HTTP/1.0")),
         };
         if target.is_empty() {
-            return Err(Reason::Malformed);
+            return Err((Reason::Malformed, "no request target"));
         }
         self.target = from..from + target.len();
         if target.len() > limits.uri_length {
-            return Err(Reason::UriTooLong);
+            return Err((Reason::UriTooLong, "request target too long"));
         }
         if target.iter().any(|byte| *byte < 0x21 || *byte == 0x7f) {
-            return Err(Reason::Malformed);
+            return Err((Reason::Malformed, "control character in the target"));
         }
         if method == b"CONNECT" {
-            return Err(Reason::BadMethod);
+            return Err((Reason::BadMethod, "CONNECT is never forwarded"));
         }
         self.target_form(method, target, from)
     }
 
-    fn target_form(&mut self, method: &[u8], target: &[u8], from: usize) -> Result<(), Reason> {
+    fn target_form(&mut self, method: &[u8], target: &[u8], from: usize) -> Result<(), Fault> {
         if target.contains(&b'#') {
             // Pingora would cut the fragment off without a word.
-            return Err(Reason::BadPath);
+            return Err((Reason::BadPath, "fragment in the target"));
         }
         if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
             return Ok(());
@@ -243,7 +251,7 @@ impl Scan {
                 .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
         });
         let Some(scheme) = scheme else {
-            return Err(Reason::BadPath);
+            return Err((Reason::BadPath, "neither a path nor a URL"));
         };
         let rest = target.get(scheme.len()..).unwrap_or_default();
         let length = rest
@@ -255,26 +263,27 @@ impl Scan {
         Ok(())
     }
 
-    fn field(&mut self, line: &[u8], start: usize) -> Result<(), Reason> {
+    fn field(&mut self, line: &[u8], start: usize) -> Result<(), Fault> {
         // Obsolete folding, and whitespace before the colon, are read differently by different servers.
         if line.first().is_some_and(u8::is_ascii_whitespace) {
-            return Err(Reason::Smuggling);
+            return Err((Reason::Smuggling, "folded header field"));
         }
-        let colon = memchr::memchr(b':', line).ok_or(Reason::Malformed)?;
+        let colon = memchr::memchr(b':', line)
+            .ok_or((Reason::Malformed, "header field without a colon"))?;
         let name = line.get(..colon).unwrap_or_default();
         if name.is_empty() || !name.iter().all(|byte| is_tchar(*byte)) {
             return Err(if name.last().is_some_and(u8::is_ascii_whitespace) {
-                Reason::Smuggling
+                (Reason::Smuggling, "white space before a colon")
             } else {
-                Reason::Malformed
+                (Reason::Malformed, "header field whose name is no token")
             });
         }
         let value = line.get(colon + 1..).unwrap_or_default();
         if let Some(odd) = value.iter().find(|byte| is_odd(**byte)) {
             return Err(if *odd == b'\r' {
-                Reason::Smuggling
+                (Reason::Smuggling, "CR inside a header field")
             } else {
-                Reason::Malformed
+                (Reason::Malformed, "control character in a header field")
             });
         }
         match name.len() {
@@ -289,30 +298,37 @@ impl Scan {
         }
     }
 
-    fn host_field(&mut self, value: &[u8], from: usize) -> Result<(), Reason> {
+    fn host_field(&mut self, value: &[u8], from: usize) -> Result<(), Fault> {
         let lead = value.len() - value.trim_ascii_start().len();
         let trimmed = value.trim_ascii();
         if self.host.is_some() || trimmed.is_empty() || trimmed.contains(&b'@') {
-            return Err(Reason::BadHost);
+            return Err((Reason::BadHost, "missing, empty or repeated Host"));
         }
         self.host = Some(from + lead..from + lead + trimmed.len());
         Ok(())
     }
 
-    fn length_field(&mut self, value: &[u8]) -> Result<(), Reason> {
+    fn length_field(&mut self, value: &[u8]) -> Result<(), Fault> {
         let value = value.trim_ascii();
         let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
         if self.length.is_some() || !digits || (value.len() > 1 && value.starts_with(b"0")) {
-            return Err(Reason::Smuggling);
+            return Err((
+                Reason::Smuggling,
+                "Content-Length repeated or no plain number",
+            ));
         }
-        let text = std::str::from_utf8(value).map_err(|_| Reason::Smuggling)?;
-        self.length = Some(text.parse().map_err(|_| Reason::Smuggling)?);
+        let length = (Reason::Smuggling, "Content-Length is no plain number");
+        let text = std::str::from_utf8(value).map_err(|_| length)?;
+        self.length = Some(text.parse().map_err(|_| length)?);
         Ok(())
     }
 
-    fn encoding_field(&mut self, value: &[u8]) -> Result<(), Reason> {
+    fn encoding_field(&mut self, value: &[u8]) -> Result<(), Fault> {
         if self.chunked || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-            return Err(Reason::Smuggling);
+            return Err((
+                Reason::Smuggling,
+                "Transfer-Encoding repeated or other than chunked",
+            ));
         }
         self.chunked = true;
         Ok(())
@@ -329,28 +345,36 @@ impl Scan {
     }
 
     /// What only the whole head shows.
-    fn whole(&self, bytes: &[u8]) -> Result<(), Reason> {
+    fn whole(&self, bytes: &[u8]) -> Result<(), Fault> {
         if self.chunked && (self.length.is_some() || self.old) {
-            return Err(Reason::Smuggling);
+            return Err((
+                Reason::Smuggling,
+                "Content-Length beside Transfer-Encoding, or chunks in HTTP/1.0",
+            ));
         }
         let Some(host) = self.host.clone().and_then(|host| bytes.get(host)) else {
-            return Err(Reason::BadHost);
+            return Err((Reason::BadHost, "no Host"));
         };
         let same = self.authority.clone().is_none_or(|authority| {
             bytes
                 .get(authority)
                 .is_some_and(|named| named.eq_ignore_ascii_case(host))
         });
-        if same { Ok(()) } else { Err(Reason::BadHost) }
+        if same {
+            Ok(())
+        } else {
+            Err((Reason::BadHost, "Host differs from the target's authority"))
+        }
     }
 
-    fn refusal(&self, bytes: &[u8], reason: Reason) -> Refusal {
+    fn refusal(&self, bytes: &[u8], (reason, detail): Fault) -> Refusal {
         let text = |range: &Range<usize>| {
             let shown = range.start..range.end.min(range.start.saturating_add(2048));
             String::from_utf8_lossy(bytes.get(shown).unwrap_or_default()).into_owned()
         };
         Refusal {
             reason,
+            detail,
             method: text(&self.method),
             target: text(&self.target),
         }
@@ -371,7 +395,11 @@ mod tests {
     use super::*;
 
     fn scan(text: &str) -> Result<Option<usize>, Reason> {
-        Scan::default().advance(text.as_bytes(), &Hardening::default())
+        let scanned = Scan::default().advance(text.as_bytes(), &Hardening::default());
+        scanned.map_err(|(reason, detail)| {
+            assert!(!detail.is_empty(), "{text:?}");
+            reason
+        })
     }
 
     fn get(fields: &str) -> Result<Option<usize>, Reason> {

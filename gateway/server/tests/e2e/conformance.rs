@@ -198,7 +198,7 @@ fn the_runner_says_what_failed_what_was_refused_and_what_it_cannot_read() {
         "FAILED 7-1 (7.yaml:3)",
         "rules 942100 did not match",
         "sent: GET /?q=tea HTTP/1.1\\r\\nHost: a\\r\\n",
-        "7-2 400 bad_host",
+        "7-2 400 bad_host: missing, empty or repeated Host",
         "`unheard` is not understood",
         "0 of 3 passed, 1 refused by the front end, 2 failed",
     ] {
