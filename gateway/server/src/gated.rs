@@ -231,7 +231,9 @@ impl CustomSession for Gated {
         if ready.is_empty() {
             return Ok(false);
         }
-        self.inner.response_duplex_vec(ready).await
+        let ended = self.inner.response_duplex_vec(ready).await;
+        withheld.written();
+        ended
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {

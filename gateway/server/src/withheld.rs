@@ -43,7 +43,8 @@ struct State {
     body: Collected,
     /// How much of `body` has gone to the client.
     sent: usize,
-    /// This answer's share of the memory for all; gone once it was judged.
+    judged: bool,
+    /// This answer's share of the memory for all, until what was held has been written: clients may read slowly.
     share: Option<Hold>,
     spent: Duration,
     refused_by: Option<CheckId>,
@@ -88,6 +89,7 @@ impl Withheld {
                 head: None,
                 body: Collected::default(),
                 sent: 0,
+                judged: false,
                 share: Some(Hold::new(budget)),
                 spent: Duration::ZERO,
                 refused_by: None,
@@ -98,7 +100,7 @@ impl Withheld {
     /// Takes what came, gives what may go on. An error means that nothing more of the answer may reach the client.
     pub(crate) fn take(&self, tasks: Vec<HttpTask>) -> Result<Vec<HttpTask>> {
         let mut state = self.state.lock();
-        if state.share.is_none() {
+        if state.judged {
             return Ok(tasks);
         }
         let mut ready = Vec::with_capacity(tasks.len() + 1);
@@ -108,8 +110,16 @@ impl Withheld {
         Ok(ready)
     }
 
+    /// What `take` gave has been written.
+    pub(crate) fn written(&self) {
+        let mut state = self.state.lock();
+        if state.judged {
+            state.share = None;
+        }
+    }
+
     fn feed(&self, state: &mut State, task: HttpTask, ready: &mut Vec<HttpTask>) -> Result<()> {
-        if state.share.is_none() {
+        if state.judged {
             ready.push(task);
             return Ok(());
         }
@@ -166,11 +176,12 @@ impl Withheld {
         let began = Instant::now();
         let step = self.verdict(&mut state.facts, state.body.bytes(), whole);
         state.spent += began.elapsed();
-        state.share = None;
+        state.judged = true;
         match step {
             ResponseStep::Pass => Ok(()),
             ResponseStep::Deny { check, reason } => {
                 state.refused_by = Some(check);
+                state.body = Collected::default();
                 fault(reason)
             }
         }
@@ -213,6 +224,8 @@ impl Withheld {
     /// Gives back what it was made with, and what was found.
     pub(crate) fn conclude(&self) -> Concluded {
         let mut state = self.state.lock();
+        state.body = Collected::default();
+        state.share = None;
         Concluded {
             facts: std::mem::take(&mut state.facts),
             spent: state.spent,

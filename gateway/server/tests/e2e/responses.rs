@@ -33,6 +33,12 @@ fn id(id: &str) -> String {
     format!("X-Request-ID: {id}\r\n")
 }
 
+fn all_is_given_back(gateway: &Gateway) {
+    until("no answer is held", || {
+        (gateway.metric("palisade_response_bytes_held", &[]) == 0.0).then_some(())
+    });
+}
+
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = GzEncoder::new(plain, Compression::default());
@@ -153,7 +159,7 @@ fn a_leak_is_stopped_before_its_first_byte() {
     assert_eq!(event["detail"], serde_json::Value::Null);
     let labels = [("reason", "waf_response"), ("check", "c")];
     gateway.metric_reaches("palisade_requests_total", &labels, 5.0);
-    assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+    all_is_given_back(&gateway);
 }
 
 #[test]
@@ -559,7 +565,7 @@ fn no_byte_is_lost_or_doubled_at_any_border() {
                 seen.body.len()
             );
         }
-        assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+        all_is_given_back(&gateway);
     }
 }
 
@@ -610,7 +616,7 @@ fn what_observes_holds_nothing_back() {
         assert_eq!(event["reason"], "ok", "{event}");
         let reported = event["would_by"][0]["reason"] == "waf_response";
         assert_eq!(reported, would, "{event}");
-        assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+        all_is_given_back(&gateway);
     }
 }
 
@@ -655,10 +661,29 @@ fn memory_for_held_answers_is_capped_in_total() {
         let seen = conn.response().unwrap();
         assert_eq!((seen.status, seen.body.len()), (200, 110_001));
     }
-    until("the room is free again", || {
-        (gateway.metric("palisade_response_bytes_held", &[]) == 0.0).then_some(())
-    });
+    all_is_given_back(&gateway);
     assert_eq!(exchange(gateway.http, get("/fourth", "")).status, 200);
+}
+
+/// What was judged but not yet read still takes memory.
+#[test]
+fn a_client_that_does_not_read_keeps_its_room() {
+    let origin = Origin::scripted(|_| vec![Step::Send(answer(200, TEXT, &filler(16 << 20)))]);
+    let keys = ", response: {hold: 32MiB, inspect: 32MiB}";
+    let top = "limits: {held_response_total: 24MiB}";
+    let gateway = Gateway::start(&plan(&origin, keys).top(top));
+    let mut conn = Conn::open(gateway.http);
+    conn.write(get("/", &id("slow")));
+    assert_eq!(conn.head().unwrap().status, 200);
+    assert!(gateway.metric("palisade_response_bytes_held", &[]) >= f64::from(16 << 20));
+    assert_eq!(exchange(gateway.http, get("/", "")).status, 503);
+    let mut left: usize = 16 << 20;
+    let mut piece = vec![0; 1 << 20];
+    while left > 0 {
+        left = left.saturating_sub(conn.read(&mut piece));
+    }
+    all_is_given_back(&gateway);
+    assert_eq!(gateway.event("slow")["reason"], "ok");
 }
 
 #[test]
@@ -679,7 +704,7 @@ fn a_client_that_leaves_gives_its_room_back() {
     });
     drop(conn);
     assert_eq!(gateway.event("gone")["reason"], "client_gone");
-    assert_eq!(gateway.metric("palisade_response_bytes_held", &[]), 0.0);
+    all_is_given_back(&gateway);
 }
 
 /// The rules that come along, each with a text it is for; and texts that only talk of such things.

@@ -199,6 +199,17 @@ impl Conn {
         }
     }
 
+    /// Some bytes of an answer's body; how many.
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> usize {
+        if self.buffer.is_empty() {
+            assert!(self.fill(), "ended early");
+        }
+        let length = room.len().min(self.buffer.len());
+        room[..length].copy_from_slice(&self.buffer[..length]);
+        self.buffer.drain(..length);
+        length
+    }
+
     /// Whether the gateway closes the connection without another byte. Waits for it.
     pub(crate) fn closes(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill()
