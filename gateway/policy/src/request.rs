@@ -129,5 +129,5 @@ pub struct Suspended {
     /// It refused already, and only observes.
     pub denied: bool,
     /// What it goes on with; `None` once it has ended.
-    pub evaluation: Option<Box<waf::Suspended>>,
+    pub evaluation: Option<waf::Suspended>,
 }

@@ -194,3 +194,21 @@ fn what_cannot_be_read_is_refused_as_the_policy_says() {
     let observed = "rules: [answers.yaml], mode: observe";
     assert_eq!(ask(observed, Unread::Coding), (None, 1));
 }
+
+#[test]
+fn an_answer_without_findings_allocates_nothing() {
+    let policy = policy("rules: [answers.yaml]");
+    let headers = HeaderMap::new();
+    let mut exchange = || {
+        let mut decision = decide(&policy);
+        let facts = &mut decision.facts;
+        let step = policy.judge_response(ROUTE, facts, 200, &headers, &mut Unwatched);
+        assert_eq!(step, ResponseStep::Pass);
+        policy.judge_response_body(ROUTE, facts, b"fine", &mut Unwatched);
+    };
+    (0..10).for_each(|_| exchange());
+    let whole = allocation_counter::measure(&mut exchange).count_total;
+    // What the test itself makes: a store, a future.
+    let bare = allocation_counter::measure(|| drop(Invented::default())).count_total;
+    assert_eq!(whole, bare);
+}

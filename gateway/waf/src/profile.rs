@@ -63,12 +63,12 @@ impl Profile {
 impl Scratch {
     /// Counts from here on; [`Scratch::take_profile`] tells.
     pub fn set_profile(&mut self, profile: Profile) {
-        self.profile = Some(Box::new(profile));
+        self.parts().profile = Some(Box::new(profile));
     }
 
     /// What was counted since.
     pub fn take_profile(&mut self) -> Option<Profile> {
-        self.profile.take().map(|profile| *profile)
+        self.parts().profile.take().map(|profile| *profile)
     }
 }
 

@@ -31,7 +31,17 @@ const MOST_KEPT_BYTES: usize = 4 << 20;
 
 /// Buffers of one request. After a few requests nothing in here grows any more.
 #[derive(Default)]
-pub struct Scratch {
+pub struct Scratch(Option<Box<Parts>>);
+
+impl Scratch {
+    pub(crate) fn parts(&mut self) -> &mut Parts {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// Behind a pointer: evaluations move, into the future that asks and out to where they wait for an answer.
+#[derive(Default)]
+pub(crate) struct Parts {
     values: Values,
     body: body::Scratch,
     scanner: Scanner,
@@ -47,7 +57,7 @@ pub struct Scratch {
 pub struct Suspended {
     /// Of the rules it was begun with.
     program: u64,
-    scratch: Scratch,
+    scratch: Box<Parts>,
     budget: Budget,
     outcome: Outcome,
 }
@@ -62,13 +72,14 @@ impl fmt::Debug for Suspended {
 pub struct Transaction<'r> {
     ruleset: &'r Ruleset,
     tuning: &'r Tuning,
-    scratch: Scratch,
+    scratch: Box<Parts>,
     budget: Budget,
     outcome: Outcome,
 }
 
 impl<'r> Transaction<'r> {
-    pub(crate) fn new(ruleset: &'r Ruleset, tuning: &'r Tuning, mut scratch: Scratch) -> Self {
+    pub(crate) fn new(ruleset: &'r Ruleset, tuning: &'r Tuning, scratch: Scratch) -> Self {
+        let mut scratch = scratch.0.unwrap_or_default();
         scratch.values.reset();
         scratch.state.reset(&ruleset.program);
         scratch.fired.clear();
@@ -185,7 +196,7 @@ impl<'r> Transaction<'r> {
         self.phase(Phase::Logging);
         let verdict = self.verdict();
         self.scratch.scanner.shrink();
-        (verdict, self.scratch)
+        (verdict, Scratch(Some(self.scratch)))
     }
 
     /// Lets go of the request until its answer is there.
@@ -202,7 +213,7 @@ impl<'r> Transaction<'r> {
     /// Goes on. With other rules than it was begun with nothing of it holds: a new evaluation begins.
     pub(crate) fn resume(ruleset: &'r Ruleset, tuning: &'r Tuning, suspended: Suspended) -> Self {
         if suspended.program != ruleset.program.serial {
-            return Self::new(ruleset, tuning, suspended.scratch);
+            return Self::new(ruleset, tuning, Scratch(Some(suspended.scratch)));
         }
         Self {
             ruleset,
@@ -260,7 +271,7 @@ impl<'r> Transaction<'r> {
         let Some(readings) = program.phases.get(phase as usize) else {
             return;
         };
-        let Scratch {
+        let Parts {
             values,
             scanner,
             fired,
@@ -268,7 +279,7 @@ impl<'r> Transaction<'r> {
             contents,
             profile,
             ..
-        } = &mut self.scratch;
+        } = &mut *self.scratch;
         for (number, value) in values.list().iter().enumerate() {
             let Some(reading) = readings.get(value.variable as usize) else {
                 continue;
@@ -318,14 +329,14 @@ impl<'r> Transaction<'r> {
     fn conclude(&mut self, phase: Phase) {
         let mut found = std::mem::take(&mut self.scratch.found);
         found.sort_unstable_by_key(|found| (found.rule, found.value, found.from));
-        let Scratch {
+        let Parts {
             values,
             state,
             buffers,
             contents,
             profile,
             ..
-        } = &mut self.scratch;
+        } = &mut *self.scratch;
         let mut walk = Walk {
             program: &self.ruleset.program,
             outside: &self.ruleset.outside,

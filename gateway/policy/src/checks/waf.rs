@@ -143,7 +143,7 @@ impl Check {
                 check: turn.id,
                 mode: turn.mode,
                 denied: denies,
-                evaluation: Some(Box::new(transaction.suspend())),
+                evaluation: Some(transaction.suspend()),
             });
             verdict
         };

@@ -125,6 +125,10 @@ impl Walk<'_> {
         contents: &[u8],
         judge: &mut impl Judge,
     ) -> bool {
+        // Most of these set something for other rules, on every request: what nobody hears of is not put into words.
+        if !rule.log && rule.effect == Effect::Pass {
+            return true;
+        }
         let first = own
             .first()
             .and_then(|found| Some((found, self.values.list().get(found.value)?)));
@@ -139,9 +143,6 @@ impl Walk<'_> {
                 self.state.var.as_slice(),
             ),
         };
-        if !rule.log && rule.effect == Effect::Pass {
-            return true;
-        }
         judge.matched(
             Report {
                 rule,

@@ -173,7 +173,7 @@ impl Check {
 
     fn resumed(&self, suspended: &mut Suspended) -> Option<Transaction<'_>> {
         let evaluation = suspended.evaluation.take()?;
-        Some(self.rules.resume(&self.tuning, *evaluation))
+        Some(self.rules.resume(&self.tuning, evaluation))
     }
 
     fn settle(
@@ -189,7 +189,7 @@ impl Check {
         let verdict = transaction.verdict();
         let answer = answer(&verdict);
         keep(facts, suspended.check, verdict);
-        suspended.evaluation = Some(Box::new(transaction.suspend()));
+        suspended.evaluation = Some(transaction.suspend());
         answer
     }
 }

@@ -324,3 +324,9 @@ fn a_rule_that_asks_in_vain_is_warned_of() {
     let found = Bench::with_files("waf", json!({"rules": ["places.conf"]}), &[("places.conf", PLACES)]).faults();
     assert!(found.iter().any(|line| line.contains("places.conf:2") && line.contains("no database of places")), "{found:?}");
 }
+
+#[test]
+fn a_clean_decision_allocates_nothing_also_when_answers_are_read() {
+    let scene = query("q=running+shoes&page=2").header("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+    assert_eq!(bench(json!({})).allocations(&scene), 0);
+}
