@@ -8,13 +8,35 @@ use std::{
 };
 
 use libinjectionrs::{SqliFlags, SqliState, detect_xss, sqli::sqli_data::SQL_KEYWORDS};
+use regex::bytes::{Captures, Regex};
 
 use crate::{bytes::ByteSet, compile::requirement::Requirement};
 
 pub(super) fn is_sqli(value: &[u8]) -> bool {
+    let found = |text: &[u8]| guarded(|| SqliState::new(text, SqliFlags::FLAG_NONE).detect());
     !opens_with_prose(value)
         && !is_prose(value)
-        && guarded(|| SqliState::new(value, SqliFlags::FLAG_NONE).detect())
+        && (found(value) || respelled(value).is_some_and(|text| found(&text)))
+}
+
+/// Phrases that the C original knows and the port misses: it compares INTO in capitals only, and does not go on from
+/// two words that mean nothing yet to the three that do. A word of the same kind stands in for them.
+fn respelled(value: &[u8]) -> Option<Vec<u8>> {
+    static PHRASES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let phrases = r"(?i-u)\b(?:(into)\s+(?:out|dump)file|(in\s+boolean\s+mode|lock\s+in\s+share\s+mode)|create\s+or\s+replace)\b";
+        Regex::new(phrases).ok()
+    });
+    let phrases = PHRASES.as_ref()?;
+    phrases.is_match(value).then(|| {
+        let replace = |found: &Captures<'_>| -> &'static [u8] {
+            match (found.get(1), found.get(2)) {
+                (Some(_), _) => b"INTO OUTFILE",
+                (_, Some(_)) => b"MERGE",
+                _ => b"DECLARE",
+            }
+        };
+        phrases.replace_all(value, replace).into_owned()
+    })
 }
 
 pub(super) fn is_xss(value: &[u8]) -> bool {
@@ -283,6 +305,10 @@ mod tests {
             "1' OR '1'='1",
             "1 UNION SELECT password FROM users",
             "admin'--",
+            "1 into outfile '/tmp/a'",
+            "1' in boolean mode) union all select null--",
+            "-1 lock in share mode union select a from b",
+            "';create or replace function a(text) returns void as 'b'",
         ] {
             assert!(is_sqli(sql.as_bytes()), "{sql}");
         }
