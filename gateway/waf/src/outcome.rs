@@ -72,11 +72,9 @@ impl Outcome {
         ];
         (fresh, std::mem::take(&mut self.matches))
     }
-}
 
-impl Judge for Outcome {
-    fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool {
-        let rule = report.rule;
+    /// What a rule that matched adds to the score, and whether its phase goes on.
+    fn decide(&mut self, rule: &Rule, state: &State, values: &Values) -> (u32, bool) {
         let mut added = 0;
         let mut go_on = true;
         match rule.effect {
@@ -100,6 +98,14 @@ impl Judge for Outcome {
                 go_on = false;
             }
         }
+        (added, go_on)
+    }
+}
+
+impl Judge for Outcome {
+    fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool {
+        let rule = report.rule;
+        let (mut added, go_on) = self.decide(rule, state, values);
         let answers = matches!(
             self.phase,
             Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging

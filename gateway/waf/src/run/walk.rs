@@ -94,16 +94,10 @@ impl Walk<'_> {
             {
                 continue;
             }
-            if let Some(level) = rule.level {
-                let worst = self.state.highest.unwrap_or(level);
-                self.state.highest = Some(worst.min(level));
-            }
+            self.matched(rule);
             if !self.report(rule, own, contents, judge) {
                 return;
             }
-            // ModSecurity asks no further rule of this phase. Here the rest adds to the report, but what it would keep
-            // between requests is not kept: a refused client must not prolong its own block.
-            self.state.frozen |= rule.effect == Effect::Deny && self.state.engine.is_none();
             if let Some(to) = rule.skip_to {
                 direct = direct
                     .get(direct.partition_point(|&rule| rule < to)..)
@@ -116,6 +110,17 @@ impl Walk<'_> {
                 return;
             }
         }
+    }
+
+    /// What a match of any rule leaves.
+    fn matched(&mut self, rule: &Rule) {
+        if let Some(level) = rule.level {
+            let worst = self.state.highest.unwrap_or(level);
+            self.state.highest = Some(worst.min(level));
+        }
+        // ModSecurity asks no further rule of this phase. Here the rest adds to the report, but what it would keep between
+        // requests is not kept: a refused client must not prolong its own block.
+        self.state.frozen |= rule.effect == Effect::Deny && self.state.engine.is_none();
     }
 
     fn report(

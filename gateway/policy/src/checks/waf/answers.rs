@@ -148,6 +148,9 @@ impl Check {
         };
         let reads = self.response.as_ref().and_then(|reads| reads.body.as_ref());
         let most = reads.map_or(0, |need| usize::try_from(need.inspect).unwrap_or(usize::MAX));
+        if body.len() > most {
+            transaction.cut_response();
+        }
         transaction.evaluate_response_body(body.get(..most).unwrap_or(body));
         self.settle(transaction, suspended, facts, false)
     }

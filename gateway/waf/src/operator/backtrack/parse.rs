@@ -355,6 +355,40 @@ impl<'p> Parser<'p> {
     }
 
     fn group_inside(&mut self, flags: &mut Flags) -> Result<Option<Node>, String> {
+        if self.take("?#") {
+            self.until(')')?;
+            return Ok(None);
+        }
+        if let Some(node) = self.apart(*flags)? {
+            return Ok(Some(node));
+        }
+        if self.take("?P=") {
+            let name = self.until(')')?;
+            let mut named = self.names.iter().filter(|(own, _)| *own == name);
+            let group = named.next().map_or(0, |(_, group)| *group);
+            let mut parts = Vec::new();
+            self.back(group, flags, &mut parts)?;
+            return Ok(parts.pop());
+        }
+        let named = ["?P<", "?<", "?'"]
+            .into_iter()
+            .find(|start| self.take(start));
+        if let Some(start) = named {
+            let name = self.until(if start == "?'" { '\'' } else { '>' })?;
+            self.names.push((name, self.groups));
+            return self.capture(*flags).map(Some);
+        }
+        if self.take("?") {
+            return self.flagged(flags);
+        }
+        if self.rest.starts_with('*') {
+            return Err("verbs of PCRE are not supported".to_owned());
+        }
+        self.capture(*flags).map(Some)
+    }
+
+    /// What is matched on its own: look-around, atomic groups.
+    fn apart(&mut self, flags: Flags) -> Result<Option<Node>, String> {
         const AROUND: [(&str, Around); 4] = [
             (
                 "?=",
@@ -385,46 +419,17 @@ impl<'p> Parser<'p> {
                 },
             ),
         ];
-        if self.take("?#") {
-            self.until(')')?;
-            return Ok(None);
-        }
         for (start, around) in AROUND {
             if self.take(start) {
                 self.special = true;
-                return Ok(Some(Node::Around(Box::new(self.body(*flags)?), around)));
+                return Ok(Some(Node::Around(Box::new(self.body(flags)?), around)));
             }
         }
         if self.take("?>") {
             self.special = true;
-            return Ok(Some(Node::Atomic(Box::new(self.body(*flags)?))));
+            return Ok(Some(Node::Atomic(Box::new(self.body(flags)?))));
         }
-        if self.take("?P=") {
-            let name = self.until(')')?;
-            let group = self
-                .names
-                .iter()
-                .find(|(own, _)| *own == name)
-                .map(|(_, group)| *group);
-            let mut parts = Vec::new();
-            self.back(group.unwrap_or(0), flags, &mut parts)?;
-            return Ok(parts.pop());
-        }
-        let named = ["?P<", "?<", "?'"]
-            .into_iter()
-            .find(|start| self.take(start));
-        if let Some(start) = named {
-            let name = self.until(if start == "?'" { '\'' } else { '>' })?;
-            self.names.push((name, self.groups));
-            return self.capture(*flags).map(Some);
-        }
-        if self.take("?") {
-            return self.flagged(flags);
-        }
-        if self.rest.starts_with('*') {
-            return Err("verbs of PCRE are not supported".to_owned());
-        }
-        self.capture(*flags).map(Some)
+        Ok(None)
     }
 
     fn capture(&mut self, flags: Flags) -> Result<Node, String> {
