@@ -44,6 +44,8 @@ struct Draft {
     /// Fields in the order of the test win over a map.
     ordered: bool,
     data: Vec<u8>,
+    /// The data came as lines: they end as they must.
+    lines: bool,
     complete: Option<bool>,
 }
 
@@ -76,11 +78,18 @@ impl Draft {
                 self.headers = item.items().map(pair).collect();
                 self.ordered = true;
             }
+            // Older suites write bodies as lists of lines.
+            "data" if item.items().next().is_some() => {
+                let lines: Vec<&str> = item.items().filter_map(Item::text).collect();
+                self.data = template::expand(&lines.join("\r\n"))?.into_bytes();
+                self.lines = true;
+            }
             "data" => self.data = template::expand(&text()?)?.into_bytes(),
             "encoded_data" => self.data = decoded(&text()?)?,
             "encoded_request" => {
                 self.whole = Some(decoded(&text()?)?).filter(|all| !all.is_empty())
             }
+            "raw_request" => self.whole = Some(text()?.into_bytes()),
             "autocomplete_headers" => self.complete = Some(flag(key, &text()?)?),
             "stop_magic" => self.complete = self.complete.or(Some(!flag(key, &text()?)?)),
             _ if IGNORED.contains(&key) => {}
@@ -104,10 +113,8 @@ impl Draft {
             }
         }
         // Multipart lines end in CRLF; YAML blocks cannot say so.
-        if self
-            .field("Content-Type")
-            .any(|value| value.to_lowercase().contains("multipart/form-data;"))
-        {
+        let multipart = |value: &str| value.to_lowercase().contains("multipart/form-data;");
+        if !self.lines && self.field("Content-Type").any(multipart) {
             self.data = crlf(&self.data);
         }
         if complete {
@@ -278,6 +285,12 @@ mod tests {
         let text =
             "headers: {content-type: multipart/form-data; boundary=x}\ndata: |\n  --x\n  --x--\n";
         assert!(bytes(text).unwrap().ends_with("\r\n\r\n--x\r\n--x--\r\n"));
+    }
+
+    #[test]
+    fn joins_a_body_of_lines() {
+        let text = "headers: {Content-Type: multipart/form-data; boundary=x}\ndata: [a, b, '']\n";
+        assert!(bytes(text).unwrap().ends_with("\r\n\r\na\r\nb\r\n"));
     }
 
     #[test]

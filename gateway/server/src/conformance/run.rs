@@ -67,32 +67,12 @@ pub(crate) fn run(
     };
     let all: Vec<&Test> = suite.tests.iter().collect();
     let mut seen = sender.send(&all, progress);
-    let judged = |tests: &[&Test], seen: &[Vec<Seen>]| -> Vec<Verdict> {
-        let pairs = tests.iter().zip(seen);
-        pairs
-            .map(|(test, seen)| judge::detection(test, seen))
-            .collect()
-    };
-    let mut verdicts = judged(&all, &seen);
-    let again: Vec<usize> = (0..all.len())
-        .filter(|at| {
-            let failed = matches!(verdicts.get(*at), Some(Verdict::Failed(_)));
-            let retried = |test: &&Test| test.stages.iter().any(|stage| stage.expect.retry);
-            failed && *mode == Mode::Detection && all.get(*at).is_some_and(retried)
-        })
-        .collect();
-    let tests: Vec<&Test> = again
-        .iter()
-        .filter_map(|at| all.get(*at).copied())
-        .collect();
-    let second = sender.send(&tests, &|_| ());
-    let better = judged(&tests, &second);
-    for ((at, found), verdict) in again.into_iter().zip(second).zip(better) {
-        if let (Some(own), Some(old)) = (seen.get_mut(at), verdicts.get_mut(at)) {
-            *own = found;
-            *old = verdict;
-        }
+    if *mode == Mode::Detection {
+        sender.again(&all, &mut seen);
     }
+    let pairs = all.iter().zip(&seen);
+    let verdicts = pairs.map(|(test, seen)| judge::detection(test, seen));
+    let verdicts = verdicts.collect();
     let blocking = match mode {
         Mode::Detection => Vec::new(),
         Mode::Blocking => {
@@ -132,6 +112,23 @@ struct Sender<'s> {
 }
 
 impl Sender<'_> {
+    /// Sends a second time what failed and says that it may.
+    fn again(&self, tests: &[&Test], seen: &mut [Vec<Seen>]) {
+        let open = |(at, test): (usize, &&Test)| {
+            let may = test.stages.iter().any(|stage| stage.expect.retry);
+            let verdict = judge::detection(test, seen.get(at)?);
+            (may && matches!(verdict, Verdict::Failed(_))).then_some(at)
+        };
+        let places: Vec<usize> = tests.iter().enumerate().filter_map(open).collect();
+        let failed = places.iter().filter_map(|at| tests.get(*at).copied());
+        let second = self.send(&failed.collect::<Vec<_>>(), &|_| ());
+        for (at, found) in places.into_iter().zip(second) {
+            if let Some(own) = seen.get_mut(at) {
+                *own = found;
+            }
+        }
+    }
+
     /// Sends every stage of every test; what was seen of each.
     fn send(&self, tests: &[&Test], progress: &(dyn Fn(usize) + Sync)) -> Vec<Vec<Seen>> {
         let slots: Vec<Mutex<Vec<(Ipv4Addr, Seen)>>> =
