@@ -207,7 +207,7 @@ fn an_answer_without_findings_allocates_nothing() {
         policy.judge_response_body(ROUTE, facts, b"fine", &mut Unwatched);
     };
     (0..10).for_each(|_| exchange());
-    let whole = allocation_counter::measure(&mut exchange).count_total;
+    let whole = allocation_counter::measure(exchange).count_total;
     // What the test itself makes: a store, a future.
     let bare = allocation_counter::measure(|| drop(Invented::default())).count_total;
     assert_eq!(whole, bare);
