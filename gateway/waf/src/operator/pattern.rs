@@ -1,7 +1,11 @@
 //! Regular expressions over bytes: no Unicode, a dot matches every byte, as CRS expects. Linear in the value
 //! whatever the pattern.
 
-use regex_automata::{Input, meta, nfa::thompson::WhichCaptures, util::syntax};
+use regex_automata::{
+    Input, meta,
+    nfa::thompson::{NFA, WhichCaptures},
+    util::syntax,
+};
 use regex_syntax::hir::Hir;
 
 use super::{
@@ -21,8 +25,11 @@ const MAX_NFA_BYTES: usize = 8 << 20;
 /// Up to this many NFA states a pattern becomes a full DFA: no cache that hostile text could thrash.
 const MAX_DFA_STATES: usize = 160;
 const MAX_DFA_BYTES: usize = 512 << 10;
-/// Per thread and pattern, for those that are too large for a full DFA.
+/// Per thread and pattern, for those that are too large for a full DFA; filled only as text asks for states.
 const LAZY_CACHE_BYTES: usize = 256 << 10;
+const MAX_LAZY_CACHE_BYTES: usize = 2 << 20;
+/// A state of a lazy DFA lists states of the pattern: room for a hundred and more of the longest lists.
+const CACHE_BYTES_PER_STATE: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Pattern {
@@ -81,11 +88,15 @@ impl Pattern {
     }
 
     fn of_hir(hir: Hir, groups: WhichCaptures) -> Result<Self, String> {
+        let states = states(&hir)?;
+        let config = config()
+            .which_captures(groups)
+            .hybrid_cache_capacity(cache_bytes(states));
         let regex = meta::Regex::builder()
-            .configure(config().which_captures(groups))
+            .configure(config)
             .build_from_hir(&hir)
             .map_err(|error| error.to_string())?;
-        let weight = weight(&hir);
+        let weight = weight(&hir, states);
         Ok(Self {
             regex,
             hir,
@@ -165,6 +176,10 @@ fn backtracked(
     })
 }
 
+fn cache_bytes(states: usize) -> usize {
+    (states * CACHE_BYTES_PER_STATE).clamp(LAZY_CACHE_BYTES, MAX_LAZY_CACHE_BYTES)
+}
+
 fn config() -> meta::Config {
     meta::Config::new()
         .utf8_empty(false)
@@ -213,8 +228,27 @@ pub(crate) fn selector(pattern: &str) -> Result<NamePattern, String> {
     })
 }
 
-/// Large patterns may fall back to simulating the NFA; they cost more of the budget.
-fn weight(hir: &Hir) -> u64 {
+/// What a byte costs. A lazy automaton that has to build its states anew for hostile text, or gives up, takes time in
+/// proportion to the pattern's own states: `hostile`, the example, found up to 30 ns a byte where a large pattern counted
+/// as a small one.
+fn weight(hir: &Hir, states: usize) -> u64 {
     let literal_ish = hir.properties().is_literal() || hir.properties().is_alternation_literal();
-    if literal_ish { 1 } else { 4 }
+    if literal_ish {
+        1
+    } else {
+        4 + states as u64 / STATES_PER_UNIT
+    }
+}
+
+/// States of a pattern that count as much as one more byte.
+const STATES_PER_UNIT: u64 = 256;
+
+/// States of the pattern's automaton as written.
+fn states(hir: &Hir) -> Result<usize, String> {
+    let config = NFA::config()
+        .utf8(false)
+        .which_captures(WhichCaptures::None)
+        .nfa_size_limit(Some(MAX_NFA_BYTES));
+    let nfa = NFA::compiler().configure(config).build_from_hir(hir);
+    Ok(nfa.map_err(|error| error.to_string())?.states().len())
 }
