@@ -200,6 +200,7 @@ mod tests {
             (r#"^"[^"]++"$"#, "\"abc\"", "\"abc"),
             (r"^(?>a+)b", "aaab", "aaac"),
             (r"^[ab]++c", "abc", "abd"),
+            (r"^a{2}{3}(?!a)", "aaaaaa", "aaaaa"),
             (r"^(?:a|ab)++c$", "ac", "abc"),
             (r"\b(\w+)\b=\b\1\b", "x=1 or 7=7", "1=2"),
             (r"(?i)(ab)-\1", "Ab-aB", "ab-ac"),
@@ -264,6 +265,24 @@ mod tests {
         let mut budget = Budget::new(64 << 20);
         pattern.is_match(text.as_bytes(), &mut budget);
         assert!(budget.is_spent());
+    }
+
+    /// A few bytes of pattern that would be compiled for hours.
+    #[test]
+    fn hostile_patterns_are_refused_at_once() {
+        for pattern in [
+            "(?:(?:(?:(?:){9999}){9999}){9999}){9999}(?!a)".to_owned(),
+            "(?:(?:(?:a{9}b){9999}){9999}){9999}(?!a)".to_owned(),
+            "(?:(?:(?:a?b){0,9999}){0,9999}){0,9999}(?!a)".to_owned(),
+            format!("{}(?!a){}", "(".repeat(5000), ")".repeat(5000)),
+            format!("a{}(?!a)", "{2}".repeat(5000)),
+            format!("(?<={}a)", "(?=".repeat(100)),
+        ] {
+            let began = std::time::Instant::now();
+            let _ = Pattern::pcre(&pattern, true);
+            // Generous: a busy machine must not fail this; the unbounded way takes years.
+            assert!(began.elapsed().as_secs() < 30, "{pattern}");
+        }
     }
 
     #[test]

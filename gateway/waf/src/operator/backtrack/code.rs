@@ -175,7 +175,12 @@ impl Compiler {
             return self.apart(&own, Code::Atomic);
         }
         for _ in 0..least {
+            let before = self.code.len();
             self.node(inside)?;
+            // Nothing, however often.
+            if self.code.len() == before {
+                return Ok(());
+            }
         }
         match most {
             None => self.star(inside, kind),

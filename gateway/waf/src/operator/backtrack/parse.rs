@@ -140,19 +140,8 @@ impl<'p> Parser<'p> {
             }
             let first = parts.len();
             self.atom(flags, &mut parts)?;
-            if parts.len() > first
-                && let Some((least, most)) = self.quantifier()?
-            {
-                let kind = if self.take("+") {
-                    self.special = true;
-                    Kind::Possessive
-                } else if self.take("?") {
-                    Kind::Lazy
-                } else {
-                    Kind::Greedy
-                };
-                let own = parts.pop().unwrap_or(Node::Empty);
-                parts.push(Node::Repeat(Box::new(own), least, most, kind));
+            if parts.len() > first {
+                self.repetitions(&mut parts)?;
             }
         }
         Ok(match parts.len() {
@@ -160,6 +149,28 @@ impl<'p> Parser<'p> {
             1 => parts.pop().unwrap_or(Node::Empty),
             _ => Node::Cat(parts),
         })
+    }
+
+    /// What was read last, as often as quantifiers say. `a{2}{3}` is six.
+    fn repetitions(&mut self, parts: &mut Vec<Node>) -> Result<(), String> {
+        let mut count = 0;
+        while let Some((least, most)) = self.quantifier()? {
+            count += 1;
+            if count > MAX_DEPTH {
+                return Err(format!("more than {MAX_DEPTH} quantifiers in a row"));
+            }
+            let kind = if self.take("+") {
+                self.special = true;
+                Kind::Possessive
+            } else if self.take("?") {
+                Kind::Lazy
+            } else {
+                Kind::Greedy
+            };
+            let own = parts.pop().unwrap_or(Node::Empty);
+            parts.push(Node::Repeat(Box::new(own), least, most, kind));
+        }
+        Ok(())
     }
 
     fn skip_extended(&mut self) -> bool {
