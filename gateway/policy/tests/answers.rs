@@ -199,7 +199,7 @@ fn what_cannot_be_read_is_refused_as_the_policy_says() {
 fn an_answer_without_findings_allocates_nothing() {
     let policy = policy("rules: [answers.yaml]");
     let headers = HeaderMap::new();
-    let mut exchange = || {
+    let exchange = || {
         let mut decision = decide(&policy);
         let facts = &mut decision.facts;
         let step = policy.judge_response(ROUTE, facts, 200, &headers, &mut Unwatched);
