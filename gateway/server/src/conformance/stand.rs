@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 /// A gateway that has not begun to listen by then does not.
 const START: Duration = Duration::from_secs(120);
+/// More ports than this are not tried.
+const STARTS: usize = 3;
 /// Events are written soon after their answers.
 const EVENTS: Duration = Duration::from_secs(20);
 
@@ -114,37 +116,43 @@ impl Stand {
         backend: SocketAddr,
         keep: bool,
     ) -> Result<Self, String> {
-        let failed = |why: std::io::Error| format!("the folder of the gateway: {why}");
-        let folder = tempfile::Builder::new()
-            .prefix("palisade-conformance-")
-            .tempdir()
-            .map_err(failed)?;
-        let folder = if keep {
-            Folder::Kept(folder.keep())
-        } else {
-            Folder::Gone(folder)
+        let made = |crs: &Crs| {
+            let folder = Folder::make(keep)?;
+            let address = free().map_err(|why| format!("no free port: {why}"))?;
+            let settings = folder.path().join("policy/settings.conf");
+            let text = policy_text(&crs.files(&settings), mode, paranoia, address, backend);
+            let written = fs::create_dir_all(folder.path().join("policy"))
+                .and_then(|()| fs::write(&settings, directives(mode, paranoia)))
+                .and_then(|()| fs::write(folder.path().join("policy/policy.yaml"), text));
+            written.map_err(|why| format!("the folder of the gateway: {why}"))?;
+            Self::spawn(folder, address)
         };
-        let settings = folder.path().join("policy/settings.conf");
-        fs::create_dir_all(folder.path().join("policy")).map_err(failed)?;
-        fs::write(&settings, directives(mode, paranoia)).map_err(failed)?;
-        let address = free().map_err(|why| format!("no free port: {why}"))?;
-        let policy = folder.path().join("policy/policy.yaml");
-        let text = policy_text(&crs.files(&settings), mode, paranoia, address, backend);
-        fs::write(&policy, text).map_err(failed)?;
-        let errors = fs::File::create(folder.path().join("stderr")).map_err(failed)?;
+        // Somebody may take the port between its choice and its use.
+        let taken = |made: &Result<Self, String>| {
+            made.as_ref()
+                .is_err_and(|why| why.to_lowercase().contains("in use"))
+        };
+        let mut stand = made(crs);
+        for _ in 0..STARTS {
+            if !taken(&stand) {
+                break;
+            }
+            stand = made(crs);
+        }
+        stand
+    }
+
+    fn spawn(folder: Folder, address: SocketAddr) -> Result<Self, String> {
+        let errors = fs::File::create(folder.path().join("stderr"));
+        let errors = errors.map_err(|why| format!("the folder of the gateway: {why}"))?;
         let binary = std::env::current_exe().map_err(|why| format!("this program: {why}"))?;
         let child = Command::new(binary)
             .arg("run")
-            .arg(&policy)
+            .arg(folder.path().join("policy/policy.yaml"))
             .arg("--events")
             .arg(folder.path().join("events.jsonl"))
-            .args([
-                "--events-when-full",
-                "wait",
-                "--admin",
-                "off",
-                "--upgrade-folder",
-            ])
+            .args(["--events-when-full", "wait", "--admin", "off"])
+            .arg("--upgrade-folder")
             .arg(folder.path().join("upgrade"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -209,6 +217,17 @@ impl Stand {
 }
 
 impl Folder {
+    fn make(keep: bool) -> Result<Self, String> {
+        let made = tempfile::Builder::new()
+            .prefix("palisade-conformance-")
+            .tempdir();
+        let made = made.map_err(|why| format!("the folder of the gateway: {why}"))?;
+        Ok(match keep {
+            true => Self::Kept(made.keep()),
+            false => Self::Gone(made),
+        })
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Gone(folder) => folder.path(),
