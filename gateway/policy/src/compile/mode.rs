@@ -1,10 +1,16 @@
 //! `mode`, `sample`, `until`: what they mean together, and which of several is nearest.
 
+use waf::seclang::Engine;
+
+use crate::checks::Check;
+use crate::decision::CheckId;
 use crate::fault::Path;
 use crate::run::Mode;
 use crate::spec::ModeWord;
 use crate::spec::value::{Moment, Percent};
 
+use super::Build;
+use super::chains::Use;
 use super::faults::Faults;
 
 /// A mode, and the Unix milliseconds after which it is `enforce` again.
@@ -62,4 +68,60 @@ pub(super) fn setting(
         mode,
         until: until.map(|until| until.0),
     })
+}
+
+impl Build<'_, '_> {
+    /// The mode that a rule file says for its check (`SecRuleEngine`).
+    pub(super) fn said(&mut self, id: CheckId, definition: usize) -> Option<Setting> {
+        let named = self.checks.named.get(usize::from(id.0))?;
+        let Check::Waf(check) = &named.check else {
+            return None;
+        };
+        let mode = match check.said() {
+            Engine::On => return None,
+            Engine::DetectionOnly => Mode::Observe,
+            Engine::Off => Mode::Disabled,
+        };
+        let definition = self.checks.definitions.get(definition)?;
+        if definition.setting.is_none() && mode == Mode::Disabled {
+            let message = "`SecRuleEngine Off` in its rules: nothing is asked; `mode:` of the check would say otherwise";
+            self.faults.warning(definition.at.clone(), message);
+        }
+        Some(Setting { mode, until: None })
+    }
+
+    /// The nearest mode. A locked check listens to itself and to the whole policy only: a route could otherwise
+    /// switch it off.
+    pub(super) fn effective(
+        &mut self,
+        used: &Use,
+        with: Option<Setting>,
+        said: Option<Setting>,
+        route: Option<Setting>,
+        at: &Path,
+    ) -> Setting {
+        let Some(definition) = self.checks.definitions.get(used.check) else {
+            return ENFORCE;
+        };
+        let own = definition.setting.or(said);
+        if definition.locked {
+            let relaxed = used
+                .setting
+                .or(route)
+                .is_some_and(|setting| setting.mode != Mode::Enforce);
+            if own.is_none() && relaxed {
+                let message = format!(
+                    "`{}` is locked: it stays as it is, whatever this route's mode",
+                    definition.name
+                );
+                self.faults.warning(at.clone(), message);
+            }
+            return own.or(self.mode).unwrap_or(ENFORCE);
+        }
+        with.or(own)
+            .or(used.setting)
+            .or(route)
+            .or(self.mode)
+            .unwrap_or(ENFORCE)
+    }
 }

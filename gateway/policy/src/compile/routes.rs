@@ -2,20 +2,18 @@
 
 use http::{HeaderName, Method};
 use smallvec::SmallVec;
-use waf::seclang::Engine;
 
 use super::Build;
 use super::chains::Use;
 use super::checks::With;
 use super::gateway::size;
-use super::mode::{self, ENFORCE, Setting};
-use crate::checks::Check;
-use crate::decision::{CheckId, RouteId, UpstreamId};
+use super::mode::{self, Setting};
+use crate::decision::{RouteId, UpstreamId};
 use crate::fault::Path;
 use crate::key;
 use crate::policy::{Route, Skipped};
 use crate::route::pattern::{HeaderPattern, HostPattern, Matcher, PathPattern};
-use crate::run::{Mode, Plan, Step};
+use crate::run::{Plan, Step};
 use crate::spec;
 use crate::yaml::{Node, Value, de, suggest};
 
@@ -394,60 +392,6 @@ impl Build<'_, '_> {
             .definitions
             .get(check)
             .map_or("", |found| found.name)
-    }
-
-    /// The mode that a rule file says for its check (`SecRuleEngine`).
-    fn said(&mut self, id: CheckId, definition: usize) -> Option<Setting> {
-        let named = self.checks.named.get(usize::from(id.0))?;
-        let Check::Waf(check) = &named.check else {
-            return None;
-        };
-        let mode = match check.said() {
-            Engine::On => return None,
-            Engine::DetectionOnly => Mode::Observe,
-            Engine::Off => Mode::Disabled,
-        };
-        let definition = self.checks.definitions.get(definition)?;
-        if definition.setting.is_none() && mode == Mode::Disabled {
-            let message = "`SecRuleEngine Off` in its rules: nothing is asked; `mode:` of the check would say otherwise";
-            self.faults.warning(definition.at.clone(), message);
-        }
-        Some(Setting { mode, until: None })
-    }
-
-    /// The nearest mode. A locked check listens to itself and to the whole policy only: a route could otherwise
-    /// switch it off.
-    fn effective(
-        &mut self,
-        used: &Use,
-        with: Option<Setting>,
-        said: Option<Setting>,
-        route: Option<Setting>,
-        at: &Path,
-    ) -> Setting {
-        let Some(definition) = self.checks.definitions.get(used.check) else {
-            return ENFORCE;
-        };
-        let own = definition.setting.or(said);
-        if definition.locked {
-            let relaxed = used
-                .setting
-                .or(route)
-                .is_some_and(|setting| setting.mode != Mode::Enforce);
-            if own.is_none() && relaxed {
-                let message = format!(
-                    "`{}` is locked: it stays as it is, whatever this route's mode",
-                    definition.name
-                );
-                self.faults.warning(at.clone(), message);
-            }
-            return own.or(self.mode).unwrap_or(ENFORCE);
-        }
-        with.or(own)
-            .or(used.setting)
-            .or(route)
-            .or(self.mode)
-            .unwrap_or(ENFORCE)
     }
 }
 
