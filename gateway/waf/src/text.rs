@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
-use crate::variable::{Target, Variable, WRITTEN};
+use crate::variable::{Target, Variable};
 
 /// Numbers for the names of what rules write, per collection. Names are blind to case.
 #[derive(Debug)]
 pub(crate) struct Names {
-    of: HashMap<Variable, HashMap<Box<[u8]>, u16>>,
+    /// By collection, in the order of `place`.
+    of: [HashMap<Box<[u8]>, u16>; 8],
     /// The collection and the name of each slot.
     slots: Vec<(Variable, Box<[u8]>)>,
 }
@@ -17,10 +18,7 @@ impl Default for Names {
     /// The captures come first: `TX.0` to `TX.9` are slots 0 to 9.
     fn default() -> Self {
         let mut names = Self {
-            of: WRITTEN
-                .iter()
-                .map(|scope| (scope, HashMap::new()))
-                .collect(),
+            of: Default::default(),
             slots: Vec::new(),
         };
         for slot in 0..10_u16 {
@@ -34,7 +32,9 @@ impl Names {
     pub(crate) fn slot(&mut self, scope: Variable, name: &[u8]) -> u16 {
         let next = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
         let name: Box<[u8]> = name.to_ascii_lowercase().into();
-        let own = self.of.entry(scope).or_default();
+        let Some(own) = self.of.get_mut(place(scope)) else {
+            return next;
+        };
         let slot = *own.entry(name.clone()).or_insert(next);
         if slot == next {
             self.slots.push((scope, name));
@@ -44,7 +44,7 @@ impl Names {
 
     /// The slot of a name put together at run time; `lower` is in lower case.
     pub(crate) fn known(&self, scope: Variable, lower: &[u8]) -> Option<u16> {
-        self.of.get(&scope)?.get(lower).copied()
+        self.of.get(place(scope))?.get(lower).copied()
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -66,10 +66,24 @@ impl Names {
     /// The names of a collection and the slots behind them.
     pub(crate) fn iter(&self, scope: Variable) -> impl Iterator<Item = (&[u8], u16)> {
         self.of
-            .get(&scope)
+            .get(place(scope))
             .into_iter()
             .flatten()
             .map(|(name, slot)| (&**name, *slot))
+    }
+}
+
+/// Among the collections that rules write.
+const fn place(scope: Variable) -> usize {
+    match scope {
+        Variable::Ip => 1,
+        Variable::Global => 2,
+        Variable::Session => 3,
+        Variable::User => 4,
+        Variable::Resource => 5,
+        Variable::Geo => 6,
+        Variable::Env => 7,
+        _ => 0,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Variables that rules write, of the request and, as far as it has opened them, of the collections. Those that rules
 //! name are slots; names made at run time that no rule names are a list.
 
-use crate::{text::Names, variable::Variable};
+use super::state::apply;
+use crate::{collections::Update, text::Names, variable::Variable};
 
 /// More made-up names than this have no place: a client chooses them.
 const MAX_OTHERS: usize = 1000;
@@ -53,6 +54,19 @@ impl Tx {
         let place = self.slot_mut(slot);
         place.clear();
         place.extend_from_slice(value);
+    }
+
+    pub(crate) fn update(&mut self, slot: u16, update: Update<'_>) {
+        match update {
+            Update::Unset => {
+                if let Some(set) = self.set.get_mut(usize::from(slot)) {
+                    *set = false;
+                }
+            }
+            Update::Assign(_) | Update::Add(_) => apply(self.slot_mut(slot), update),
+            // Nothing here outlives the request.
+            Update::Expire(_) | Update::Deprecate(..) => {}
+        }
     }
 
     pub(crate) fn put_named(&mut self, names: &Names, scope: Variable, name: &[u8], value: &[u8]) {
