@@ -65,3 +65,42 @@ fn a_clean_request_allocates_nothing() {
         0
     );
 }
+
+/// No value is known from before: the whole way of a form through plans and automata.
+#[test]
+fn values_never_seen_before_allocate_for_the_memo_alone() {
+    let file: native::File = serde_json::from_str(RULES).unwrap();
+    let source = native::Source {
+        name: "rules.json",
+        file: &file,
+    };
+    let rules = Ruleset::compile(&[source]).unwrap();
+    let tuning = rules.tune(&Options::default()).unwrap();
+    let forms: Vec<String> = (100..140)
+        .map(|round| {
+            let fields = (10..30)
+                .map(|n| format!("field_{n}=red+running+shoes+{round}+number+{n}+with+words"));
+            fields.collect::<Vec<_>>().join("&")
+        })
+        .collect();
+    let mut scratch = Scratch::default();
+    let mut decide = |form: &String| {
+        let mut transaction = rules.transaction(&tuning, std::mem::take(&mut scratch));
+        let kind = b"application/x-www-form-urlencoded";
+        assert_eq!(
+            transaction.evaluate_body(kind, form.as_bytes()),
+            Step::Continue
+        );
+        let (verdict, back) = transaction.finish();
+        scratch = back;
+        assert!(!verdict.block && verdict.matches.is_empty());
+    };
+    let (warm, measured) = forms.split_at(30);
+    warm.iter().for_each(&mut decide);
+    // The memo fills its slots once, with buffers of their own: many rounds later nothing is left to fill.
+    let counts: Vec<u64> = measured
+        .iter()
+        .map(|form| measure(|| decide(form)).count_total)
+        .collect();
+    assert!(counts.iter().sum::<u64>() < 400, "{counts:?}");
+}
