@@ -43,9 +43,12 @@ impl Tx {
         names: &'a Names,
         scope: Variable,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let named = names
-            .iter(scope)
-            .filter_map(|(name, slot)| Some((name, self.slot(slot)?)));
+        // Few of the known names are set at any time: those are walked, in the order of the rules.
+        let set = self.set.iter().zip(0_u16..).filter(|(set, _)| **set);
+        let named = set.filter_map(move |(_, slot)| {
+            let (own, name) = names.of_slot(slot)?;
+            Some((name, self.slot(slot)?)).filter(|_| own == scope)
+        });
         let others = self.others.iter().filter(move |own| own.scope == scope);
         named.chain(others.map(|own| (own.name.as_slice(), own.value.as_slice())))
     }
