@@ -109,7 +109,12 @@ impl Variables {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Variable> {
-        Variable::ALL.iter().copied().filter(move |&v| self.has(v))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let next = Variable::ALL.get(rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(*next)
+        })
     }
 }
 
