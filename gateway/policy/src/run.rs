@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::checks::Turn;
+use crate::checks::{Check, Turn};
 use crate::decision::{
     Answer, CheckId, Decision, Effects, Outcome, Permit, Reason, RouteId, UpstreamId, Would,
 };
@@ -76,64 +76,67 @@ pub(crate) async fn run<I: Io>(
     let mut facts = Facts::default();
     let mut effects = Effects::default();
     let mut would = SmallVec::new();
-    for step in &plan.steps {
-        let mode = effective(step, request, io.now().unix);
-        if mode == Mode::Disabled {
-            continue;
-        }
-        let written = effects.response.len();
-        let answer = match policy.check(step.id) {
-            Some(check) if assumed.is_some() && check.gives().identity => {
-                facts.identity = assumed.cloned();
-                Answer::Pass
-            }
-            Some(check) => {
-                let mut turn = Turn {
-                    request,
-                    facts: &mut facts,
-                    effects: &mut effects,
-                    io,
-                    id: step.id,
-                    mode,
-                    route: plan.stable_id,
-                };
-                check.ask(&mut turn).await
-            }
-            None => Answer::deny(Reason::Internal),
-        };
-        watch.asked(step.id, &answer, mode);
-        let outcome = match answer {
-            Answer::Pass => continue,
-            Answer::Deny(denial) if mode == Mode::Observe => {
-                // What the refusal would have said (WWW-Authenticate) has no place on an answer that passes.
-                effects.response.truncate(written);
-                would.push(Would {
-                    check: step.id,
-                    reason: denial.reason,
-                });
+    let (check, outcome) = 'decided: {
+        for step in &plan.steps {
+            let mode = effective(step, request, io.now().unix);
+            if mode == Mode::Disabled {
                 continue;
             }
-            Answer::Deny(denial) => Outcome::Deny(denial),
-            Answer::Reply(reply) => Outcome::Reply(reply),
-        };
-        policy.abandon_response(&mut facts);
-        return Decision {
-            route: Some(plan.route),
-            check: Some(step.id),
-            outcome,
-            would,
-            facts,
-            effects,
-        };
-    }
-    let permit = Permit::new(plan.upstream, facts.identity.clone());
+            let written = effects.response.len();
+            let mut turn = Turn {
+                request,
+                facts: &mut facts,
+                effects: &mut effects,
+                io,
+                id: step.id,
+                mode,
+                route: plan.stable_id,
+            };
+            let answer = answer(policy.check(step.id), &mut turn, assumed).await;
+            watch.asked(step.id, &answer, mode);
+            let outcome = match answer {
+                Answer::Pass => continue,
+                Answer::Deny(denial) if mode == Mode::Observe => {
+                    // What the refusal would have said (WWW-Authenticate) has no place on an answer that passes.
+                    effects.response.truncate(written);
+                    would.push(Would {
+                        check: step.id,
+                        reason: denial.reason,
+                    });
+                    continue;
+                }
+                Answer::Deny(denial) => Outcome::Deny(denial),
+                Answer::Reply(reply) => Outcome::Reply(reply),
+            };
+            policy.abandon_response(&mut facts);
+            break 'decided (Some(step.id), outcome);
+        }
+        let permit = Permit::new(plan.upstream, facts.identity.clone());
+        (None, Outcome::Permit(permit))
+    };
     Decision {
         route: Some(plan.route),
-        check: None,
-        outcome: Outcome::Permit(permit),
+        check,
+        outcome,
         would,
         facts,
         effects,
+    }
+}
+
+/// One check's answer; a check that is not there refuses.
+async fn answer<I: Io>(
+    check: Option<&Check>,
+    turn: &mut Turn<'_, '_, I>,
+    assumed: Option<&Arc<Identity>>,
+) -> Answer {
+    match check {
+        Some(check) if assumed.is_some() && check.gives().identity => {
+            turn.facts.identity = assumed.cloned();
+            Answer::Pass
+        }
+        Some(check) => check.ask(turn).await,
+        None => Answer::deny(Reason::Internal),
     }
 }
 
