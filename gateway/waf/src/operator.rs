@@ -55,7 +55,7 @@ impl Operator {
             Self::Compare(comparison) => comparison.holds(value, operand),
             Self::LongerThan(length) => value.len() > *length,
             Self::IpIn(networks) => network::contains(networks, value),
-            Self::Sqli => injection::is_sqli(value),
+            Self::Sqli => injection::is_sqli(value, budget),
             Self::Xss => injection::is_xss(value),
             Self::BytesOutside(allowed) => validate::outside(*allowed, value),
             Self::BadUrlEncoding => validate::bad_url_encoding(value),
