@@ -74,11 +74,14 @@ def get(dice, _):
 
 
 def form(dice, size):
-    fields = []
-    while sum(map(len, fields)) + len(fields) < size or len(fields) < 20:
-        fields.append(f"{word(dice)}{len(fields)}={escaped(value(dice))}")
+    fields, length = [], 0
+    while length < size or len(fields) < 20:
+        field = f"{word(dice)}{len(fields)}={escaped(value(dice))}"
+        if size <= 1024 and len(fields) == 19:
+            field += "x" * max(0, size - length - len(field))
+        fields.append(field)
+        length += len(field) + 1
         if size <= 1024 and len(fields) == 20:
-            fields[-1] += "x" * max(0, size - sum(map(len, fields)) - 19)
             break
     return "POST", "/order", "application/x-www-form-urlencoded", "&".join(fields).encode()
 
@@ -215,6 +218,10 @@ def modsecurity(name, folder, origin, conf):
     return Process(name, [program("nginx"), "-c", own / "nginx.conf"], own, port)
 
 
+class Refused(Exception):
+    """Not every request was answered with 200."""
+
+
 def load(proxy, script, seconds):
     before = proxy.cpu()
     command = [program("wrk"), "-t1", "-c8", f"-d{seconds}s", "--timeout", "60s", "-s", script, f"http://127.0.0.1:{proxy.port}/"]
@@ -222,7 +229,7 @@ def load(proxy, script, seconds):
     used = proxy.cpu() - before
     requests = int(re.search(r"(\d+) requests in", out)[1])
     if "Non-2xx" in out or not requests:
-        sys.exit(f"{proxy.kind}: not every request was answered with 200\n{out}")
+        raise Refused(f"{proxy.kind}: not every request was answered with 200\n{out}")
     return used / requests * 1e6
 
 
@@ -270,16 +277,22 @@ def kinds(folder, binaries, origin, options, proxies):
 
 def growth(folder, binaries, origin, options, proxies):
     conf = rules(folder, options.crs, 1)
-    checks = f"{{check: waf, rules: [{conf}], body: {{inspect: 2MiB}}}}"
+    checks = f'{{check: waf, rules: [{conf}], directives: "SecArgumentsLimit 100000", body: {{inspect: 2MiB}}}}'
     proxies.append(palisade("growth", binaries, folder, origin, checks))
-    scripts = {(kind, size): pool(folder, make, size) for kind, make in GROWTH.items() for size in SIZES}
-    results = measure(proxies, scripts, options)
     print("\n| body | " + " | ".join(f"{size >> 10} KB" for size in SIZES) + " | µs per KB, smallest and largest |")
     print("|---|" + "---|" * (len(SIZES) + 1))
-    for kind in GROWTH:
-        costs = [results[(kind, size), "growth"][0] for size in SIZES]
-        per = f"{costs[0] / (SIZES[0] >> 10):.1f}, {costs[-1] / (SIZES[-1] >> 10):.1f}"
-        print(f"| {kind} | " + " | ".join(f"{cost:.0f}" for cost in costs) + f" | {per} |")
+    for kind, make in GROWTH.items():
+        cells, per = [], []
+        for size in SIZES:
+            try:
+                cost = load(proxies[0], pool(folder, make, size), options.seconds)
+            except Refused:
+                # More work than the budget of one request.
+                cells.append("refused")
+                continue
+            cells.append(f"{cost:.0f}")
+            per.append(f"{cost / (size >> 10):.1f}")
+        print(f"| {kind} | " + " | ".join(cells) + f" | {per[0]}, {per[-1]} |", flush=True)
 
 
 def pages(folder):
@@ -324,6 +337,8 @@ def main():
                     part(folder, binaries, origin, options, proxies)
                 while proxies:
                     proxies.pop().stop()
+        except Refused as why:
+            sys.exit(str(why))
         finally:
             for proxy in proxies:
                 proxy.stop()
