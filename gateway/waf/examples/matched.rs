@@ -1,14 +1,15 @@
 //! Which rules match which requests: `cargo run --profile fast -p waf --example matched RULES.conf REQUESTS.jsonl`. A request is
 //! an object of method, uri, version, headers (pairs) and data, each a list of bytes; one line of rule ids comes out for each.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
 use std::{env, fs, io};
 
 use serde::Deserialize;
-use waf::seclang::{self, Files};
-use waf::{Limits, Options, Request, Ruleset, Scratch, Source, Transaction};
+use waf::{Limits, Options, Request, Scratch, Transaction};
 
 #[derive(Deserialize)]
 struct Asked {
@@ -19,42 +20,11 @@ struct Asked {
     data: Vec<u8>,
 }
 
-/// Files from the disk; a pattern has its star in the file name.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, from: &str, path: &str) -> Result<String, String> {
-        let folder = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
-        fs::read_to_string(folder.join(path)).map_err(|error| format!("{path}: {error}"))
-    }
-
-    fn list(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
-        let Some((before, after)) = pattern.split_once('*') else {
-            return Ok(vec![pattern.to_owned()]);
-        };
-        let (folder, start) = before.rsplit_once('/').unwrap_or((".", before));
-        let beside = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
-        let entries =
-            fs::read_dir(beside.join(folder)).map_err(|error| format!("{folder}: {error}"))?;
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.starts_with(start) && name.ends_with(after))
-            .map(|name| format!("{folder}/{name}"))
-            .collect();
-        names.sort();
-        Ok(names)
-    }
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let file = env::args().nth(1).ok_or("which rules?")?;
     let requests = env::args().nth(2).ok_or("which requests?")?;
     let text = fs::read_to_string(&file)?;
-    let source = Source::SecLang(seclang::Source {
-        name: &file,
-        text: &text,
-    });
-    let rules = Ruleset::load(&[source], &Disk).map_err(|faults| format!("{faults:#?}"))?;
+    let rules = support::seclang(&[(file, text)])?;
     let limits = Limits {
         matches: 2000,
         args: 20_000,

@@ -9,6 +9,7 @@ use waf::{
     seclang::{self, Files},
 };
 
+/// Files beside the one that names them; a pattern has its star in the file name.
 struct Disk;
 
 impl Files for Disk {
@@ -20,8 +21,27 @@ impl Files for Disk {
         fs::read_to_string(beside).map_err(|error| format!("{path}: {error}"))
     }
 
-    fn list(&self, _from: &str, pattern: &str) -> Result<Vec<String>, String> {
-        Ok(vec![pattern.to_owned()])
+    fn list(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
+        let beside = Path::new(from)
+            .parent()
+            .unwrap_or_else(|| Path::new(""))
+            .join(pattern);
+        let folder = beside.parent().unwrap_or_else(|| Path::new(""));
+        let name = beside
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some((start, end)) = name.split_once('*') else {
+            return Ok(vec![beside.display().to_string()]);
+        };
+        let mut found: Vec<String> = fs::read_dir(folder)
+            .map_err(|error| format!("{pattern}: {error}"))?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.starts_with(start) && name.ends_with(end))
+            .map(|name| folder.join(name).display().to_string())
+            .collect();
+        found.sort();
+        Ok(found)
     }
 }
 
