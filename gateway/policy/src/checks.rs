@@ -4,9 +4,9 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 
 use crate::context::Context;
-use crate::decision::{Answer, CheckId, Effects};
+use crate::decision::{Answer, CheckId, Effects, Reason};
 use crate::io::Io;
-use crate::request::{Facts, Request};
+use crate::request::{Await, Facts, Request};
 use crate::response::ResponseNeed;
 use crate::run::Mode;
 
@@ -15,6 +15,8 @@ use crate::run::Mode;
 pub struct Needs {
     /// Somebody must have established who asks.
     pub identity: bool,
+    /// A session must have been established: there is something to bind to.
+    pub session: bool,
     /// A check must have looked up where the client is.
     pub place: bool,
     /// The whole body, at most so many bytes held.
@@ -28,6 +30,8 @@ pub struct Gives {
     pub identity: bool,
     /// Lets pass who says nothing about that: a route with this check alone is a public one.
     pub anonymous: bool,
+    /// Establishes the session.
+    pub session: bool,
     /// Establishes where the client is.
     pub place: bool,
 }
@@ -60,6 +64,45 @@ pub struct Turn<'t, 'r, I> {
     pub mode: Mode,
     /// The route's stable identity, for keys: from its name, so that counters survive a reload that moves it.
     pub route: u64,
+}
+
+/// The application's answer to a request that a check wanted to hear of.
+pub struct Hearing<'t, 'r, I> {
+    /// The request.
+    pub request: &'t Request<'r>,
+    /// What the checks found out.
+    pub facts: &'t mut Facts,
+    /// What the answer will carry; too late to change it once there is a body.
+    pub effects: &'t mut Effects,
+    /// What the check may wait for. There is no request body any more.
+    pub io: &'t mut I,
+    /// What the check left behind.
+    pub awaited: Await,
+    /// Status.
+    pub status: u16,
+    /// Header fields, as the application gave them.
+    pub headers: &'t http::HeaderMap,
+    /// The beginning of the body, decoded, as long as the check asked for; empty if it asked for none.
+    pub body: &'t [u8],
+}
+
+/// What some checks do beyond being asked.
+pub(crate) trait Beyond {
+    /// Hears how the application answered a request for which the check left an [`Await`].
+    fn heard<I: Io>(&self, _: &mut Hearing<'_, '_, I>) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// The first segments, below the path of the gateway's own pages, that it serves.
+    fn pages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Serves the page at `rest`, the path below that of the gateway's own pages: `mfa/enrol`. Every check of the route
+    /// passed.
+    fn page<I: Io>(&self, _: &mut Turn<'_, '_, I>, _: &str) -> impl Future<Output = Answer> + Send {
+        std::future::ready(Answer::deny(Reason::NoRoute))
+    }
 }
 
 /// Edits that a check makes to every answer of the routes that use it, whoever writes the answer.
@@ -156,6 +199,21 @@ macro_rules! checks {
             /// Headers that only the gateway may set: removed from what the client sent.
             pub fn owned_headers(&self) -> &[http::HeaderName] {
                 match self { $(Self::$kind(check) => check.owned_headers(),)* }
+            }
+
+            /// Tells the check how the application answered.
+            pub(crate) async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
+                match self { $(Self::$kind(check) => Beyond::heard(check, hearing).await,)* }
+            }
+
+            /// The first segments of the pages that it serves.
+            pub(crate) fn pages(&self) -> &'static [&'static str] {
+                match self { $(Self::$kind(check) => Beyond::pages(check),)* }
+            }
+
+            /// Serves one of its pages.
+            pub(crate) async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
+                match self { $(Self::$kind(check) => Beyond::page(check, turn, rest).await,)* }
             }
 
             /// Asks the check.

@@ -44,6 +44,7 @@ struct Build<'t, 's> {
     /// Of the whole policy.
     mode: Option<mode::Setting>,
     max_body: u64,
+    pages: crate::settings::Pages,
     checks: checks::Checks<'t>,
     chains: Vec<chains::Chain>,
     route_names: HashMap<String, usize>,
@@ -82,6 +83,7 @@ pub(crate) fn load(
         now,
         mode: None,
         max_body: 0,
+        pages: crate::settings::Pages::default(),
         checks: checks::Checks::default(),
         chains: Vec::new(),
         route_names: HashMap::new(),
@@ -126,6 +128,7 @@ impl<'t> Build<'t, '_> {
             self.now,
             &mut self.faults,
         );
+        self.pages = gateway::pages(&document.pages, &mut self.faults);
         let settings = self.settings(&document);
         self.max_body = settings.limits.max_body;
         checks::define(&mut self);
@@ -191,6 +194,7 @@ impl<'t> Build<'t, '_> {
             limits: gateway::limits(&document.limits, &mut self.faults),
             upstreams: self.upstreams(),
             state: gateway::state(&document.state, &mut self.faults),
+            pages: self.pages.clone(),
             policy_header,
         }
     }

@@ -40,6 +40,8 @@ pub struct Context<'c> {
     pub on_store_error: Option<OnError>,
     /// What it says about any other failure of the check itself; `None`: the check's own default.
     pub on_error: Option<OnError>,
+    /// Path that the gateway's own pages are below.
+    pub pages: &'c str,
     /// Unix milliseconds, for lists with expiry.
     pub now: u64,
     /// Files and environment.

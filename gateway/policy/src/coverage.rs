@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::policy::{Policy, Route, Skipped};
-use crate::run::{Mode, Step};
+use crate::run::{Mode, Step, Target};
 
 /// One route, as it is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,9 +48,15 @@ impl Policy {
             .map(|(route, matcher)| Covered {
                 route: route.name.clone(),
                 matches: matcher.describe(),
-                upstream: self
-                    .upstream(route.plan.upstream)
-                    .map_or_else(String::new, |group| group.name.clone()),
+                upstream: match &route.plan.target {
+                    Target::Upstream(id) => self
+                        .upstream(*id)
+                        .map_or_else(String::new, |group| group.name.clone()),
+                    Target::Pages(checks) => {
+                        let names = checks.iter().map(|check| self.check_name(*check));
+                        format!("pages of {}", names.collect::<Vec<_>>().join(", "))
+                    }
+                },
                 public: route.public.clone(),
                 checks: self.asked(route),
                 skipped: route.skipped.clone(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
@@ -205,6 +206,32 @@ pub struct Reply {
     pub status: StatusCode,
     /// Header fields of the answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Body; `Content-Type` is among the fields.
+    pub body: Bytes,
+    /// What it amounts to: a preflight is allowed, a page that asks for a second factor challenges.
+    pub action: Action,
+}
+
+impl Reply {
+    /// Sends the client to `location` (which must be a valid field value, else the root) to go on from there.
+    #[must_use]
+    pub fn see_other(reason: Reason, location: &str) -> Self {
+        let location = HeaderValue::try_from(location);
+        let location = location.unwrap_or(HeaderValue::from_static("/"));
+        Self {
+            reason,
+            status: StatusCode::SEE_OTHER,
+            headers: vec![
+                (http::header::LOCATION, location),
+                (
+                    http::header::CACHE_CONTROL,
+                    HeaderValue::from_static("no-store"),
+                ),
+            ],
+            body: Bytes::new(),
+            action: Action::Challenge,
+        }
+    }
 }
 
 /// What a check in observe mode would have done.
@@ -221,8 +248,24 @@ pub struct Would {
 pub struct Effects {
     /// Limits that were counted, in order, with the name of their check, for RateLimit and RateLimit-Policy.
     pub limits: SmallVec<[(CheckId, Standing); 4]>,
-    /// Fields to set on the answer, whoever writes it, after the route's edits. `Vary` is added to what is there.
+    /// Fields to set on the answer, whoever writes it, after the route's edits. `Vary` and `Set-Cookie` are added to what
+    /// is there.
     pub response: SmallVec<[(HeaderName, HeaderValue); 4]>,
+    /// What happened that deserves an event of its own: a log-in, an enrolment, a ban.
+    pub told: SmallVec<[Told; 1]>,
+}
+
+/// Something that happened because of a request, for an event of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What: a stable word such as `session_started`.
+    pub event: &'static str,
+    /// The check that tells it.
+    pub check: CheckId,
+    /// Whom it is about.
+    pub user: Option<String>,
+    /// The rest, in words; no secrets, no personal data beyond the user's name.
+    pub detail: String,
 }
 
 /// Proof that every check of a route was asked and passed. Private fields, made only by `run`: a forgotten
@@ -311,9 +354,8 @@ impl Decision {
     #[must_use]
     pub fn action(&self) -> Action {
         match &self.outcome {
-            // A rule that sends the client elsewhere refuses.
-            Outcome::Reply(reply) if reply.reason == Reason::WafBlocked => Action::Deny,
-            Outcome::Permit(_) | Outcome::Reply(_) => Action::Allow,
+            Outcome::Permit(_) => Action::Allow,
+            Outcome::Reply(reply) => reply.action,
             Outcome::Deny(_) => Action::Deny,
         }
     }

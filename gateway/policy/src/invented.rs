@@ -1,14 +1,17 @@
 //! An invented surrounding for decisions: the memory store, a clock that is set, a body that is given, store faults on
 //! demand. Tests, `explain`, `test` and `replay` ask the very checks that production asks, through this.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::Digest as _;
 
-use crate::io::{BodyFault, Io, Key, Now, Space, StoreFault};
+use crate::io::{BodyFault, Call, FetchFault, Fetched, Io, Key, Now, Space, StoreFault};
 use crate::limit::{Lease, Limit, Standing};
 use crate::memory::Memory;
 
@@ -21,9 +24,15 @@ pub struct Invented {
     pub now: Now,
     /// What a check that asks for the body gets. Longer than it asks for: [`BodyFault::TooLarge`].
     pub body: Result<Bytes, BodyFault>,
+    /// What other servers answer, by URL; those that are not here cannot be reached.
+    pub answers: HashMap<String, Result<Fetched, FetchFault>>,
+    /// What was asked of them.
+    pub fetched: Vec<Call>,
     /// When set, every look-up and count fails with it.
     pub store_fault: Option<StoreFault>,
     held: Vec<(Lease, Key)>,
+    /// How often something random was drawn: the same in every run.
+    drawn: u64,
 }
 
 impl Default for Invented {
@@ -36,8 +45,11 @@ impl Default for Invented {
                 steady: 0,
             },
             body: Ok(Bytes::new()),
+            answers: HashMap::new(),
+            fetched: Vec::new(),
             store_fault: None,
             held: Vec::new(),
+            drawn: 0,
         }
     }
 }
@@ -104,6 +116,29 @@ impl Io for Invented {
     async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
         self.store()?.remove(space, key);
         Ok(())
+    }
+
+    async fn swap(
+        &mut self,
+        space: Space,
+        key: Key,
+        expected: Option<&Bytes>,
+        value: Option<Bytes>,
+        ttl: Duration,
+    ) -> Result<bool, StoreFault> {
+        self.store()?
+            .swap(space, key, expected, value, ttl, self.now)
+    }
+
+    async fn fetch(&mut self, call: &Call) -> Result<Arc<Fetched>, FetchFault> {
+        self.fetched.push(call.clone());
+        let known = self.answers.get(&call.url).ok_or(FetchFault::Down)?;
+        known.clone().map(Arc::new)
+    }
+
+    fn random(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        sha2::Sha256::digest(self.drawn.to_le_bytes()).into()
     }
 
     async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {

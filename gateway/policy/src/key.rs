@@ -21,6 +21,8 @@ pub use part::Part;
 #[derive(Clone, Copy)]
 pub struct Keys([u8; 16]);
 
+static KEYS: OnceLock<Keys> = OnceLock::new();
+
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Keys(…)")
@@ -28,10 +30,19 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Random, the same for the whole life of the process: counters survive a reload, and no restart repeats it.
+    /// From now on those of the process: a store that outlives it brings its own. Before any policy is loaded.
+    ///
+    /// # Errors
+    /// `false` when others are in use already.
+    #[must_use]
+    pub fn install(self) -> bool {
+        KEYS.set(self).is_ok()
+    }
+
+    /// Random unless installed, the same for the whole life of the process: counters survive a reload, and no restart
+    /// repeats it.
     #[must_use]
     pub fn process() -> Self {
-        static KEYS: OnceLock<Keys> = OnceLock::new();
         *KEYS.get_or_init(|| {
             let (low, high) = (random(1).to_le_bytes(), random(2).to_le_bytes());
             let mut bytes = [0; 16];

@@ -131,6 +131,23 @@ impl Memory {
         self.values.put(space, key, value, ttl, now.steady)
     }
 
+    /// Puts `value` (`None`: nothing) where exactly `expected` (`None`: nothing living) was; `false`: something else was.
+    ///
+    /// # Errors
+    /// [`StoreFault::Full`] when there is no room for another living value.
+    pub fn swap(
+        &self,
+        space: Space,
+        key: Key,
+        expected: Option<&Bytes>,
+        value: Option<Bytes>,
+        ttl: Duration,
+        now: Now,
+    ) -> Result<bool, StoreFault> {
+        let name = (space, key);
+        self.values.swap(name, expected, value, ttl, now.steady)
+    }
+
     /// Removes a value.
     pub fn remove(&self, space: Space, key: Key) {
         self.values.remove(space, key);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::cases::Case;
-use crate::checks::{Check, Edit};
+use crate::checks::{Check, Edit, Hearing};
 use crate::compile;
 use crate::compile::secrets::Vault;
-use crate::decision::{CheckId, Decision, RouteId, UpstreamId};
+use crate::decision::{CheckId, Decision, Effects, RouteId, UpstreamId};
 use crate::fault::Fault;
 use crate::io::{Io, Key, Now};
-use crate::request::{Identity, Request};
+use crate::request::{Facts, Identity, Request};
 use crate::response::ResponseNeed;
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
@@ -213,14 +213,8 @@ impl Policy {
         asked.any(|check| match check {
             Check::Ip(check) => check.refuses(peer, now.unix),
             Check::Bans(check) => banned(check.key(peer)),
-            Check::Geo(_)
-            | Check::RateLimit(_)
-            | Check::Concurrency(_)
-            | Check::Jwt(_)
-            | Check::Waf(_)
-            | Check::Size(_)
-            | Check::ResponseHeaders(_)
-            | Check::Cors(_) => false,
+            // The others know no client before it said something.
+            _ => false,
         })
     }
 
@@ -261,6 +255,55 @@ impl Policy {
         watch: &mut impl Watch,
     ) -> Decision {
         self.decide_as(route, request, io, watch, None).await
+    }
+
+    /// Tells the checks that wait for it how the application answered a permitted request. Called with an empty `body` as
+    /// soon as the header is there, when answers can still be dressed; and, if [`Policy::hears`] asks for some of the body,
+    /// again with that.
+    pub async fn heard<I: Io>(
+        &self,
+        route: RouteId,
+        request: &Request<'_>,
+        (facts, effects): (&mut Facts, &mut Effects),
+        (status, headers): (u16, &http::HeaderMap),
+        body: Option<&[u8]>,
+        io: &mut I,
+    ) {
+        if self.at(route).is_none() {
+            return;
+        }
+        let mut awaits = std::mem::take(&mut facts.awaits);
+        awaits.retain(|awaited| {
+            let later = awaited.body > 0 && body.is_none();
+            if later {
+                facts.awaits.push(awaited.clone());
+            }
+            !later
+        });
+        for awaited in awaits {
+            let Some(check) = self.check(awaited.check) else {
+                continue;
+            };
+            let most = awaited.body.min(body.map_or(0, <[u8]>::len));
+            let mut hearing = Hearing {
+                request,
+                facts: &mut *facts,
+                effects: &mut *effects,
+                io: &mut *io,
+                awaited,
+                status,
+                headers,
+                body: body.and_then(|body| body.get(..most)).unwrap_or_default(),
+            };
+            check.heard(&mut hearing).await;
+        }
+    }
+
+    /// How much of the answer's body checks still wait for; 0: none waits.
+    #[must_use]
+    pub fn hears(facts: &Facts) -> usize {
+        let awaits = facts.awaits.iter().map(|awaited| awaited.body);
+        awaits.max().unwrap_or_default()
     }
 
     pub(crate) async fn decide_as<I: Io>(

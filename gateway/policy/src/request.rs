@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Version};
 use smallvec::SmallVec;
 
 use crate::decision::{CheckId, Would};
+use crate::io::Key;
 use crate::run::Mode;
 
 /// How much body a request announces.
@@ -96,6 +97,8 @@ pub struct Place {
 pub struct Facts {
     /// Who is asking.
     pub identity: Option<Arc<Identity>>,
+    /// The session that this is a part of.
+    pub session: Option<Session>,
     /// Where the client is.
     pub place: Place,
     /// What the WAF found, when anything matched; of the answer as well, once it was judged.
@@ -104,8 +107,33 @@ pub struct Facts {
     pub found: SmallVec<[(CheckId, usize); 2]>,
     /// Evaluations that wait for the answer.
     pub suspended: SmallVec<[Suspended; 1]>,
+    /// Checks that want to hear how the application answers.
+    pub awaits: SmallVec<[Await; 1]>,
     /// What observing checks would have done with the answer.
     pub would: SmallVec<[Would; 1]>,
+}
+
+/// A session, whoever keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// The same for the whole session, another one after every log-in, and not to be guessed: what belongs to a session
+    /// (a CSRF token, a fresh second factor) is bound to it.
+    pub binding: Key,
+    /// Unix seconds of the log-in.
+    pub started: u64,
+}
+
+/// A check that wants to hear how the application answers this request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Await {
+    /// The check.
+    pub check: CheckId,
+    /// Whether what it does counts.
+    pub mode: Mode,
+    /// Bytes of the answer's body that it reads; 0: status and header, and it may still add to the header.
+    pub body: usize,
+    /// Whom the request was about, as far as the check found out.
+    pub whom: Option<String>,
 }
 
 impl Facts {

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 
 use crate::checks::{Check, Turn};
 use crate::decision::{
-    Answer, CheckId, Decision, Effects, Outcome, Permit, Reason, RouteId, UpstreamId, Would,
+    Action, Answer, CheckId, Decision, Denial, Effects, Outcome, Permit, Reason, RouteId,
+    UpstreamId, Would,
 };
 use crate::io::Io;
 use crate::policy::Policy;
@@ -36,6 +37,15 @@ pub struct Step {
     pub until: Option<u64>,
 }
 
+/// Where what passed every check goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To servers.
+    Upstream(UpstreamId),
+    /// To pages that these checks serve.
+    Pages(Vec<CheckId>),
+}
+
 /// Everything a run needs of one route.
 #[derive(Debug)]
 pub struct Plan {
@@ -44,7 +54,7 @@ pub struct Plan {
     /// Its stable identity, from its name (`key::stable`), for counters that must survive a reload.
     pub stable_id: u64,
     /// Where it goes.
-    pub upstream: UpstreamId,
+    pub target: Target,
     /// Its checks, in order.
     pub steps: Vec<Step>,
 }
@@ -105,14 +115,42 @@ pub(crate) async fn run<I: Io>(
                     });
                     continue;
                 }
+                Answer::Reply(reply) if mode == Mode::Observe && reply.action != Action::Allow => {
+                    effects.response.truncate(written);
+                    would.push(Would {
+                        check: step.id,
+                        reason: reply.reason,
+                    });
+                    continue;
+                }
                 Answer::Deny(denial) => Outcome::Deny(denial),
                 Answer::Reply(reply) => Outcome::Reply(reply),
             };
             policy.abandon_response(&mut facts);
+            facts.awaits.clear();
             break 'decided (Some(step.id), outcome);
         }
-        let permit = Permit::new(plan.upstream, facts.identity.clone());
-        (None, Outcome::Permit(permit))
+        match &plan.target {
+            Target::Upstream(upstream) => {
+                let permit = Permit::new(*upstream, facts.identity.clone());
+                (None, Outcome::Permit(permit))
+            }
+            Target::Pages(checks) => {
+                let mut turn = Turn {
+                    request,
+                    facts: &mut facts,
+                    effects: &mut effects,
+                    io,
+                    id: CheckId(0),
+                    mode: Mode::Enforce,
+                    route: plan.stable_id,
+                };
+                let served = page(policy, checks, &mut turn).await;
+                policy.abandon_response(&mut facts);
+                facts.awaits.clear();
+                served
+            }
+        }
     };
     Decision {
         route: Some(plan.route),
@@ -122,6 +160,45 @@ pub(crate) async fn run<I: Io>(
         facts,
         effects,
     }
+}
+
+/// The page of the check that serves this path.
+async fn page<I: Io>(
+    policy: &Policy,
+    checks: &[CheckId],
+    turn: &mut Turn<'_, '_, I>,
+) -> (Option<CheckId>, Outcome) {
+    let base = policy.settings().pages.path.as_str();
+    let rest = turn.request.path.strip_prefix(base).unwrap_or_default();
+    let rest = rest.trim_start_matches('/');
+    let first = rest.split('/').next().unwrap_or_default();
+    let serves = |id: &&CheckId| {
+        let check = policy.check(**id);
+        check.is_some_and(|check| check.pages().contains(&first))
+    };
+    let Some(id) = checks.iter().find(serves).copied() else {
+        return (None, refusal(Reason::NoRoute));
+    };
+    turn.id = id;
+    let answer = match policy.check(id) {
+        Some(check) => check.page(turn, rest).await,
+        None => Answer::deny(Reason::Internal),
+    };
+    let outcome = match answer {
+        // A page that has nothing to say is a broken invariant: there is nowhere to pass to.
+        Answer::Pass => refusal(Reason::Internal),
+        Answer::Deny(denial) => Outcome::Deny(denial),
+        Answer::Reply(reply) => Outcome::Reply(reply),
+    };
+    (Some(id), outcome)
+}
+
+fn refusal(reason: Reason) -> Outcome {
+    Outcome::Deny(Denial {
+        reason,
+        status: reason.status(),
+        retry_after: None,
+    })
 }
 
 /// One check's answer; a check that is not there refuses.

@@ -30,8 +30,25 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Where counters, leases, bans and revocations live.
     pub state: State,
+    /// The gateway's own pages.
+    pub pages: Pages,
     /// Answer header that carries the policy's hash, when asked for.
     pub policy_header: Option<HeaderName>,
+}
+
+/// Where the gateway's own pages are: logging in, second factors, sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pages {
+    /// Path that all of them are below, without a slash at its end.
+    pub path: String,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self {
+            path: "/.palisade".to_owned(),
+        }
+    }
 }
 
 /// Where clients come in.

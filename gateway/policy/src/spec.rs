@@ -49,6 +49,9 @@ pub(crate) struct Document {
     pub(crate) limits: gateway::Limits,
     /// Answer header that carries the policy's hash, such as `X-Policy-Version`. Without it there is none.
     pub(crate) policy_header: Option<String>,
+    /// The gateway's own pages: logging in, second factors, sessions. A route serves them: `serve: [second-factor]`.
+    #[serde(default)]
+    pub(crate) pages: gateway::Pages,
     /// What the applications make of unusual paths.
     #[serde(default)]
     pub(crate) paths: crate::path::Rules,

@@ -220,6 +220,7 @@ fn compile<T: AsRef<[u8]>>(
         at: Path::default().key("it"),
         on_store_error,
         on_error,
+        pages: "/.palisade",
         now: 0,
         sources: &mut sources,
         secrets: &mut Names,

@@ -27,6 +27,11 @@ const HOP: [HeaderName; 2] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// Whether this is the answer, and not a word on the way to it.
+pub(crate) fn is_final(response: &ResponseHeader) -> bool {
+    !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// Judges and dresses the header.
 pub(crate) fn header(
     shared: &Shared,
@@ -34,7 +39,7 @@ pub(crate) fn header(
     response: &mut ResponseHeader,
     ctx: &mut Ctx,
 ) -> pingora_core::Result<()> {
-    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+    if !is_final(response) {
         return Ok(());
     }
     ctx.upstream_time = ctx.asked.map(|asked| asked.elapsed());
@@ -60,6 +65,9 @@ pub(crate) fn header(
 /// Cuts an answer that grows past the maximum: the client sees that it is incomplete.
 pub(crate) fn body(piece: Option<&Bytes>, ctx: &mut Ctx) -> pingora_core::Result<()> {
     let length = piece.map_or(0, Bytes::len);
+    if let (Some(listening), Some(piece)) = (&mut ctx.listening, piece) {
+        listening.hear(piece);
+    }
     ctx.sent = ctx
         .sent
         .saturating_add(u64::try_from(length).unwrap_or(u64::MAX));

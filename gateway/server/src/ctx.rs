@@ -9,6 +9,7 @@ use policy::decision::{Action, Decision, Reason, RouteId};
 use crate::downstream::connection::Connection;
 use crate::facts::{self, Facts};
 use crate::gated::Tie;
+use crate::heard::Listening;
 use crate::leases::Leases;
 use crate::record::Record;
 use crate::snapshot::{Shared, Snapshot};
@@ -39,6 +40,8 @@ pub(crate) struct Ctx {
     pub tie: Option<Arc<Tie>>,
     /// The answer, when it waits for its verdict.
     pub withheld: Option<Arc<Withheld>>,
+    /// The answer, when a check wants to read some of it.
+    pub listening: Option<Box<Listening>>,
     /// The application's answer was replaced by one of ours, completely: the connection may go on.
     pub replaced: bool,
     /// The client had some of the answer when it was refused.
@@ -67,6 +70,7 @@ impl Ctx {
             held: None,
             tie: None,
             withheld: None,
+            listening: None,
             replaced: false,
             cut: false,
         }

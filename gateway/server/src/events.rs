@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Stopped,
     /// Lines were lost; `count` says how many.
     EventsDropped,
+    /// Something that a check tells of, in its own word: a log-in, an enrolment.
+    Told(&'static str),
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::EventsDropped => "events_dropped",
+            Self::Told(word) => word,
         }
     }
 }

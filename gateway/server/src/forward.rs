@@ -12,7 +12,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use policy::decision::{Outcome, Permit, Reason};
-use policy::{client, codec, framing};
+use policy::{Policy, client, codec, framing};
 use smallvec::SmallVec;
 
 use crate::ctx::Ctx;
@@ -99,6 +99,13 @@ pub(crate) fn request(
         && let Some(codings) = codec::acceptable(&upstream.headers)
     {
         upstream.insert_header(ACCEPT_ENCODING, codings)?;
+    }
+    if ctx
+        .decision
+        .as_ref()
+        .is_some_and(|decision| Policy::hears(&decision.facts) > 0)
+    {
+        upstream.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }
     if let Some(length) = ctx.held {
         upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;

@@ -148,9 +148,10 @@ async fn settle(
                 header.append_header(name.clone(), value.clone())?;
             }
             if given.status != http::StatusCode::NO_CONTENT {
-                header.insert_header(http::header::CONTENT_LENGTH, "0")?;
+                header.insert_header(http::header::CONTENT_LENGTH, given.body.len())?;
             }
-            answer(session, ctx, header, bytes::Bytes::new()).await
+            let body = given.body.clone();
+            answer(session, ctx, header, body).await
         }
     }
 }

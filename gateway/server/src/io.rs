@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use pingora_core::ErrorType;
 use pingora_core::protocols::http::ServerSession;
-use policy::io::{BodyFault, Io, Key, Now, Space, StoreFault};
+use policy::io::{BodyFault, Call, FetchFault, Fetched, Io, Key, Now, Space, StoreFault};
 use policy::limit::{Lease, Limit, Standing};
 use policy::request::Framing;
 use policy::settings::Hardening;
@@ -133,9 +133,35 @@ impl Io for Waiting<'_> {
         self.shared.memory().put(space, key, value, ttl, self.now)
     }
 
+    async fn swap(
+        &mut self,
+        space: Space,
+        key: Key,
+        expected: Option<&Bytes>,
+        value: Option<Bytes>,
+        ttl: Duration,
+    ) -> Result<bool, StoreFault> {
+        let memory = self.shared.memory();
+        memory.swap(space, key, expected, value, ttl, self.now)
+    }
+
     async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
         self.shared.memory().remove(space, key);
         Ok(())
+    }
+
+    /// No check asks anybody yet.
+    async fn fetch(&mut self, _: &Call) -> Result<Arc<Fetched>, FetchFault> {
+        Err(FetchFault::Down)
+    }
+
+    fn random(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // Without randomness nothing that depends on it may go on.
+        if getrandom::fill(&mut bytes).is_err() {
+            std::process::abort();
+        }
+        bytes
     }
 
     async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {

@@ -24,6 +24,7 @@ mod gate;
 mod gated;
 mod gateway;
 mod handover;
+mod heard;
 mod held;
 mod id;
 mod io;

@@ -164,12 +164,35 @@ impl Watch {
             ..Event::default()
         });
     }
+
+    /// What checks tell of, each in a line of its own.
+    fn told(&self, record: &Record<'_>) {
+        let policy = &record.snapshot.policy;
+        for told in record
+            .decision
+            .iter()
+            .flat_map(|decision| &decision.effects.told)
+        {
+            self.events.emit(&Event {
+                time: unix_ms(),
+                kind: Kind::Told(told.event),
+                request_id: record.id,
+                client: Some(record.client),
+                route: record.route.map_or("", |route| policy.route_name(route)),
+                check: policy.check_name(told.check),
+                user: told.user.as_deref().unwrap_or_default(),
+                detail: &told.detail,
+                ..Event::default()
+            });
+        }
+    }
 }
 
 impl Observer for Watch {
     fn request(&self, record: &Record<'_>) {
         self.count(record);
         self.tell(record);
+        self.told(record);
     }
 
     fn connection_opened(&self) {

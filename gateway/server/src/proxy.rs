@@ -17,7 +17,7 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Sess
 use crate::ctx::Ctx;
 use crate::downstream::connection::Connection;
 use crate::snapshot::Shared;
-use crate::{answer, failure, forward, gate, gated};
+use crate::{answer, failure, forward, gate, gated, heard};
 
 /// What connections are served with.
 pub(crate) type App = HttpProxy<Proxy>;
@@ -81,6 +81,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if answer::is_final(response) {
+            heard::header(&self.shared, session, response, ctx).await;
+        }
         answer::header(&self.shared, session, response, ctx)
     }
 
@@ -126,6 +129,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
         ctx.conclude();
+        heard::end(&self.shared, session, ctx).await;
         ctx.finish(&self.shared, session);
         if let Some(connection) = ctx.connection.as_ref().filter(|_| ctx.replaced) {
             gated::park(&mut session.downstream_session, connection).await;

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
@@ -124,8 +125,8 @@ impl Dress<'_> {
         // After the edits: `cors` removes the application's permissions and sets its own.
         if let Some(effects) = self.effects {
             for (name, value) in &effects.response {
-                if *name == VARY {
-                    header.append_header(VARY, value.clone())?;
+                if *name == VARY || *name == SET_COOKIE {
+                    header.append_header(name.clone(), value.clone())?;
                 } else {
                     header.insert_header(name.clone(), value.clone())?;
                 }

@@ -59,6 +59,8 @@ impl Spec {
     }
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     /// Whether banned clients are dropped when they connect.
     pub(crate) fn drops(&self) -> bool {

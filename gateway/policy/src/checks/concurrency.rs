@@ -83,6 +83,8 @@ impl Spec {
     }
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         self.recipe.needs()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Edit, Gives, Needs, ResponseWork, Turn};
 use crate::context::Context;
-use crate::decision::{Answer, Effects, Reason, Reply};
+use crate::decision::{Action, Answer, Effects, Reason, Reply};
 use crate::io::Io;
 use crate::request::Request;
 use crate::scalar::Duration;
@@ -131,6 +131,8 @@ fn fields<const N: usize>(fields: [(HeaderName, String); N]) -> Vec<(HeaderName,
     said.filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?))).collect()
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         Needs::default()
@@ -198,6 +200,8 @@ impl Check {
             reason: Reason::Preflight,
             status: StatusCode::NO_CONTENT,
             headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            action: Action::Allow,
         })
     }
 }

@@ -114,6 +114,8 @@ pub(super) fn atlas(context: &mut Context<'_>, key: &str, file: &str) -> Option<
     open(context, key, file).map(Atlas::new)
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     /// A list that no database can answer would refuse, or let pass, everybody.
     fn demand(&self, context: &mut Context<'_>) {

@@ -67,6 +67,8 @@ impl Spec {
     }
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     /// Lists that surely are not what was meant.
     fn warn(&self, context: &mut Context<'_>) {

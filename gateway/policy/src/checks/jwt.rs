@@ -45,6 +45,8 @@ pub struct Check {
     optional: bool,
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         Needs::default()

@@ -171,6 +171,8 @@ pub(super) fn key_parts(context: &mut Context<'_>, parts: &[Part]) {
     }
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         self.recipe.needs()

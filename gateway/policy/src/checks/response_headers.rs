@@ -147,6 +147,8 @@ fn content(context: &mut Context<'_>, at: Path, text: &str) -> Option<HeaderValu
     sound
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         Needs::default()

@@ -47,6 +47,8 @@ impl Spec {
     }
 }
 
+impl super::Beyond for Check {}
+
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         Needs::default()

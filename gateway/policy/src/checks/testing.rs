@@ -77,6 +77,7 @@ impl Given {
                 at: Path::default().key("checks").key("it"),
                 on_store_error: self.on_store_error,
                 on_error: None,
+                pages: "/.palisade",
                 now: 1_767_225_600_000,
                 sources: &mut Files(&self.files),
                 secrets: &mut Named(&self.secrets),

@@ -12,7 +12,7 @@ use waf::seclang::Engine;
 use waf::{Refusal, Ruleset, Scratch, Step, Surroundings, Transaction, Tuning, Verdict};
 
 use super::{Gives, Needs, ResponseWork, Turn};
-use crate::decision::{Answer, CheckId, Denial, Reason, Reply};
+use crate::decision::{Action, Answer, CheckId, Denial, Reason, Reply};
 use crate::io::{BodyFault, Io};
 use crate::request::{Facts, Framing, Request, Suspended};
 use crate::run::Mode;
@@ -63,6 +63,8 @@ struct Held {
     /// Of one without files.
     plain: u64,
 }
+
+impl super::Beyond for Check {}
 
 impl Check {
     /// Its rules, and how they are used.
@@ -248,6 +250,8 @@ fn blocked(reply: Option<&waf::Reply>, mode: Mode) -> Answer {
             reason,
             status: status.filter(StatusCode::is_redirection).unwrap_or(StatusCode::FOUND),
             headers: vec![(header::LOCATION, target)],
+            body: Bytes::new(),
+            action: Action::Deny,
         });
     }
     let status = status.filter(|status| status.is_client_error() || status.is_server_error());

@@ -190,6 +190,7 @@ impl<'t> Build<'t, '_> {
             at,
             on_store_error: generic.on_store_error.or(generic.on_error),
             on_error: generic.on_error,
+            pages: &self.pages.path,
             now: self.now,
             sources: &mut self.sources,
             secrets: &mut self.keeper,

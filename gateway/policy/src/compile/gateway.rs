@@ -12,8 +12,8 @@ use crate::context::Secrets;
 use crate::fault::Path;
 use crate::scalar;
 use crate::settings::{
-    Admin, Alpn, Certificate, ClientAuth, Hardening, ListenAddress, Listener, ListenerTls, Secret,
-    State, TlsVersion,
+    Admin, Alpn, Certificate, ClientAuth, Hardening, ListenAddress, Listener, ListenerTls, Pages,
+    Secret, State, TlsVersion,
 };
 use crate::spec::gateway as spec;
 
@@ -232,6 +232,27 @@ fn narrow(count: u64) -> usize {
 
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Where the gateway's own pages are.
+pub(super) fn pages(spec: &spec::Pages, faults: &mut Faults) -> Pages {
+    let Some(path) = &spec.path else {
+        return Pages::default();
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    let sound = path.len() > 1
+        && path.starts_with('/')
+        && path.chars().all(plain)
+        && path
+            .split('/')
+            .skip(1)
+            .all(|part| !matches!(part, "" | "." | ".."));
+    if !sound {
+        let message =
+            format!("`{path}` is no path for pages: a slash, then letters, digits, `-`, `_`, `.`");
+        faults.error(Path::default().key("pages").key("path"), message);
+    }
+    Pages { path: path.clone() }
 }
 
 /// The store.

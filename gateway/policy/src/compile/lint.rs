@@ -66,14 +66,8 @@ fn drops(check: &Check) -> bool {
     match check {
         Check::Ip(check) => check.drops(),
         Check::Bans(check) => check.drops(),
-        Check::Geo(_)
-        | Check::RateLimit(_)
-        | Check::Concurrency(_)
-        | Check::Jwt(_)
-        | Check::Waf(_)
-        | Check::Size(_)
-        | Check::ResponseHeaders(_)
-        | Check::Cors(_) => false,
+        // The others know no client before it said something.
+        _ => false,
     }
 }
 

@@ -7,10 +7,13 @@ use crate::checks::{Gives, Needs};
 use crate::fault::Path;
 use crate::policy::Route;
 use crate::response::ResponseNeed;
-use crate::run::{Mode, Step};
+use crate::run::{Mode, Step, Target};
 use crate::scalar::Size;
 
 /// Checks the order, and gathers what the route's checks ask of body and answer.
+/// Longest body that a page of the gateway's own asks for.
+const FORM: u64 = 64 << 10;
+
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
     order(build, route, uses);
     public(build, route, uses, at);
@@ -58,6 +61,10 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
             (one, other) => one.or(other),
         };
     }
+    if matches!(route.plan.target, Target::Pages(_)) {
+        // Forms of our own pages are short.
+        body_need = body_need.max(Some(FORM));
+    }
     (route.body_need, route.max_body) = (body_need, max_body);
     (route.max_response, route.edits) = (max_response, edits);
     route.response_need = reads;
@@ -71,12 +78,18 @@ struct Given {
     example: &'static str,
 }
 
-const GIVEN: [Given; 2] = [
+const GIVEN: [Given; 3] = [
     Given {
         needed: |needs| needs.identity,
         given: |gives| gives.identity,
         what: "who asks",
         example: "jwt",
+    },
+    Given {
+        needed: |needs| needs.session,
+        given: |gives| gives.session,
+        what: "the session",
+        example: "session",
     },
     Given {
         needed: |needs| needs.place,

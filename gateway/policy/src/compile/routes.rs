@@ -8,12 +8,12 @@ use super::chains::Use;
 use super::checks::With;
 use super::gateway::size;
 use super::mode::{self, Setting};
-use crate::decision::{RouteId, UpstreamId};
+use crate::decision::{CheckId, RouteId, UpstreamId};
 use crate::fault::Path;
 use crate::key;
 use crate::policy::{Route, Skipped};
 use crate::route::pattern::{HeaderPattern, HostPattern, Matcher, PathPattern};
-use crate::run::{Plan, Step};
+use crate::run::{Plan, Step, Target};
 use crate::spec;
 use crate::yaml::{Node, Value, de, suggest};
 
@@ -67,7 +67,7 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
     })?;
     let name = named(build, &spec, index, &at);
     let matcher = matcher(&spec.matches, &at.key("match"), build);
-    let upstream = build.target(spec.to.as_deref(), &at);
+    let target = build.target(&spec, &matcher, &at);
     let mut uses = Vec::new();
     let whole = build.unfold(&spec.list, &at.key("use"), &mut uses);
     let skipped = skip(build, &spec, &mut uses, &at);
@@ -96,7 +96,7 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         plan: Plan {
             route: id,
             stable_id,
-            upstream: upstream.unwrap_or(UpstreamId(0)),
+            target: target.unwrap_or(Target::Upstream(UpstreamId(0))),
             steps,
         },
         body_need: None,
@@ -149,10 +149,56 @@ impl Build<'_, '_> {
         self.tree.root.locate(at).1 == at.0.len()
     }
 
-    fn target(&mut self, to: Option<&str>, at: &Path) -> Option<UpstreamId> {
+    fn target(
+        &mut self,
+        spec: &spec::route::Route,
+        matcher: &Matcher,
+        at: &Path,
+    ) -> Option<Target> {
+        if spec.serve.0.is_empty() {
+            return self.upstream(spec.to.as_deref(), at).map(Target::Upstream);
+        }
+        if spec.to.is_some() {
+            let message = "either `to` or `serve`: what the gateway serves itself goes nowhere";
+            self.faults.error(at.key("to"), message);
+        }
+        let path = format!("{}/*", self.pages.path);
+        let below = PathPattern::parse(&path).ok();
+        if matcher.paths.len() != 1 || matcher.paths.first() != below.as_ref() {
+            let message = format!("pages are served below one path: match: {{path: \"{path}\"}}");
+            self.faults.error(at.key("match").key("path"), message);
+        }
+        let named = spec.serve.0.iter().enumerate();
+        let named: Vec<_> = named
+            .filter_map(|(index, name)| self.serves(name, &at.key("serve").index(index)))
+            .collect();
+        Some(Target::Pages(named))
+    }
+
+    /// The check as it is defined, if it has pages.
+    fn serves(&mut self, name: &str, at: &Path) -> Option<CheckId> {
+        let definitions = self.checks.definitions.iter();
+        let Some(position) = definitions.clone().position(|known| known.name == name) else {
+            let hint = suggest::hint(name, definitions.map(|known| known.name));
+            self.faults
+                .error(at.clone(), format!("there is no check `{name}`{hint}"));
+            return None;
+        };
+        let id = self.instance(position, None)?;
+        let check = self.checks.named.get(usize::from(id.0))?;
+        if check.check.pages().is_empty() {
+            let message = format!("`{name}` has no pages of its own");
+            self.faults.error(at.clone(), message);
+            return None;
+        }
+        Some(id)
+    }
+
+    fn upstream(&mut self, to: Option<&str>, at: &Path) -> Option<UpstreamId> {
         let Some(to) = to else {
             if !self.written(&at.key("to")) {
-                let message = "`to` is missing: the upstream that permitted requests go to";
+                let message = "`to` is missing: the upstream that permitted requests go to (or `serve`: checks \
+                               whose pages the gateway serves itself)";
                 self.faults.error(at.clone(), message);
             }
             return None;

@@ -433,3 +433,32 @@ fn threads_together_pass_no_more_than_the_limit() {
         assert_eq!(passed.into_inner(), most);
     }
 }
+
+#[test]
+fn a_swap_happens_once_however_many_try() {
+    let memory = Memory::default();
+    let (space, key, ttl) = (Space::Once, Key(7), Duration::from_secs(60));
+    let now = at(0);
+    let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let swap = |expected: Option<Bytes>, value: Option<Bytes>, now: Now| {
+        memory
+            .swap(space, key, expected.as_ref(), value, ttl, now)
+            .unwrap()
+    };
+    let won: usize = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| usize::from(swap(None, value("a"), now))))
+            .collect();
+        tries.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert_eq!(won, 1);
+    assert!(!swap(value("b"), value("c"), now));
+    assert!(swap(value("a"), value("b"), now));
+    assert!(swap(value("b"), None, now));
+    assert_eq!(memory.get(space, key, now), None);
+    assert!(swap(None, value("d"), now));
+    // What has ended is nothing.
+    let later = at(60_000);
+    assert!(!swap(value("d"), value("e"), later));
+    assert!(swap(None, value("e"), later));
+}

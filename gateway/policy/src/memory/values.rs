@@ -52,36 +52,37 @@ impl Values {
         ttl: Duration,
         now: u64,
     ) -> Result<(), StoreFault> {
-        let mut shard = self
-            .shards
-            .get(shard(key))
-            .ok_or(StoreFault::Corrupt)?
-            .write();
-        let name = (space, key);
-        shard.expire(now, A_FEW);
-        if !shard.values.contains_key(&name) && shard.values.len() >= self.most_per_shard {
-            shard.expire(now, usize::MAX);
-            if shard.values.len() >= self.most_per_shard {
-                return Err(StoreFault::Full);
-            }
+        let shard = self.shards.get(shard(key)).ok_or(StoreFault::Corrupt)?;
+        shard
+            .write()
+            .put((space, key), value, ttl, now, self.most_per_shard)
+    }
+
+    /// Puts `value` where exactly `expected` lives; `None` is nothing, in both.
+    pub(super) fn swap(
+        &self,
+        name: Name,
+        expected: Option<&Bytes>,
+        value: Option<Bytes>,
+        ttl: Duration,
+        now: u64,
+    ) -> Result<bool, StoreFault> {
+        let shard = self.shards.get(shard(name.1)).ok_or(StoreFault::Corrupt)?;
+        let mut shard = shard.write();
+        let living = shard.values.get(&name).filter(|(_, end)| *end > now);
+        if living.map(|(value, _)| value) != expected {
+            return Ok(false);
         }
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let end = now.saturating_add(ttl);
-        if let Some((_, before)) = shard.values.insert(name, (value, end)) {
-            shard.ends.remove(&(before, name));
+        match value {
+            Some(value) => shard.put(name, value, ttl, now, self.most_per_shard)?,
+            None => shard.remove(name),
         }
-        shard.ends.insert((end, name));
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn remove(&self, space: Space, key: Key) {
-        let Some(shard) = self.shards.get(shard(key)) else {
-            return;
-        };
-        let mut shard = shard.write();
-        let name = (space, key);
-        if let Some((_, end)) = shard.values.remove(&name) {
-            shard.ends.remove(&(end, name));
+        if let Some(shard) = self.shards.get(shard(key)) {
+            shard.write().remove((space, key));
         }
     }
 
@@ -100,6 +101,36 @@ impl Values {
 }
 
 impl Shard {
+    fn put(
+        &mut self,
+        name: Name,
+        value: Bytes,
+        ttl: Duration,
+        now: u64,
+        most: usize,
+    ) -> Result<(), StoreFault> {
+        self.expire(now, A_FEW);
+        if !self.values.contains_key(&name) && self.values.len() >= most {
+            self.expire(now, usize::MAX);
+            if self.values.len() >= most {
+                return Err(StoreFault::Full);
+            }
+        }
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let end = now.saturating_add(ttl);
+        if let Some((_, before)) = self.values.insert(name, (value, end)) {
+            self.ends.remove(&(before, name));
+        }
+        self.ends.insert((end, name));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: Name) {
+        if let Some((_, end)) = self.values.remove(&name) {
+            self.ends.remove(&(end, name));
+        }
+    }
+
     fn expire(&mut self, now: u64, most: usize) {
         for _ in 0..most {
             match self.ends.first() {

@@ -122,6 +122,14 @@ pub(crate) struct Events {
     pub(crate) when_full: crate::settings::WhenFull,
 }
 
+/// Where the gateway's own pages are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pages {
+    /// Path that all of them are below; the application must have nothing there. Default: /.palisade.
+    pub(crate) path: Option<String>,
+}
+
 /// Caps and deadlines before any check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

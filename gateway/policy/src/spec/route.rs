@@ -17,9 +17,12 @@ pub(crate) struct Route {
     /// Which requests it is for; everything that is named must fit. Default: all of them.
     #[serde(default, rename = "match")]
     pub(crate) matches: Match,
-    /// Upstream group that permitted requests go to.
-    #[schemars(required)]
+    /// Upstream group that permitted requests go to. Every route has either this or `serve`.
     pub(crate) to: Option<String>,
+    /// Checks whose own pages this route serves in place of an application: `serve: [second-factor]`. Its `match` is the
+    /// path of all pages, `/.palisade/*` unless `pages.path` says otherwise.
+    #[serde(default)]
+    pub(crate) serve: OneOrMany<String>,
     /// Checks and chains, in the order they are asked.
     #[serde(default, rename = "use")]
     pub(crate) list: Vec<String>,

@@ -1,0 +1,105 @@
+//! Tells checks how the application answered: as soon as its header is there, and at the end with the beginning of its
+//! body where one asked for that. Decides nothing; what checks leave for the answer is put on it by `reply`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use policy::Policy;
+
+use crate::ctx::Ctx;
+use crate::io::{Source, Waiting};
+use crate::snapshot::Shared;
+
+/// An answer whose body some check wants to read.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    status: u16,
+    headers: HeaderMap,
+    most: usize,
+    body: Vec<u8>,
+}
+
+impl Listening {
+    /// One more piece of the body.
+    pub(crate) fn hear(&mut self, piece: &Bytes) {
+        let room = self.most.saturating_sub(self.body.len()).min(piece.len());
+        self.body
+            .extend_from_slice(piece.get(..room).unwrap_or_default());
+    }
+}
+
+/// The header is there.
+pub(crate) async fn header(
+    shared: &Arc<Shared>,
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut Ctx,
+) {
+    let waits = |ctx: &Ctx| {
+        let decision = ctx.decision.as_ref();
+        decision.is_some_and(|decision| !decision.facts.awaits.is_empty())
+    };
+    if !waits(ctx) {
+        return;
+    }
+    let status = response.status.as_u16();
+    tell(shared, session, ctx, (status, &response.headers), None).await;
+    let most = ctx
+        .decision
+        .as_ref()
+        .map_or(0, |decision| Policy::hears(&decision.facts));
+    // Offered none; an application that encodes all the same is not read.
+    let plain = !response.headers.contains_key(CONTENT_ENCODING);
+    ctx.listening = waits(ctx).then(|| {
+        Box::new(Listening {
+            status,
+            headers: response.headers.clone(),
+            most: if plain { most } else { 0 },
+            body: Vec::new(),
+        })
+    });
+}
+
+/// The answer is over, or broke off.
+pub(crate) async fn end(shared: &Arc<Shared>, session: &Session, ctx: &mut Ctx) {
+    let Some(listening) = ctx.listening.take() else {
+        return;
+    };
+    let answer = (listening.status, &listening.headers);
+    tell(shared, session, ctx, answer, Some(&listening.body)).await;
+}
+
+async fn tell(
+    shared: &Arc<Shared>,
+    session: &Session,
+    ctx: &mut Ctx,
+    answer: (u16, &HeaderMap),
+    body: Option<&[u8]>,
+) {
+    let (Some(route), Some(connection)) = (ctx.route, ctx.connection.clone()) else {
+        return;
+    };
+    let Some(decision) = &mut ctx.decision else {
+        return;
+    };
+    let snapshot = Arc::clone(&ctx.snapshot);
+    let request = ctx.facts.view(session.req_header(), &connection);
+    let mut io = Waiting {
+        shared,
+        now: shared.now(),
+        leases: &mut ctx.leases,
+        body: Source::Empty,
+        waited: Duration::ZERO,
+    };
+    let mine = (&mut decision.facts, &mut decision.effects);
+    let heard = snapshot
+        .policy
+        .heard(route, &request, mine, answer, body, &mut io);
+    // Rare, and large: not a part of every request's future.
+    Box::pin(heard).await;
+}
