@@ -6,16 +6,19 @@
 //! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the
 //! decisions they must get · [`document`] YAML that is no policy · [`schema()`] for editors.
 
+pub mod asker;
 pub mod cases;
 pub mod checks;
 pub mod client;
 pub mod codec;
 mod compile;
 pub mod context;
+pub mod cookie;
 mod coverage;
 pub mod decision;
 pub mod document;
 pub mod fault;
+pub mod field;
 pub mod framing;
 pub mod host;
 pub mod invented;
@@ -35,6 +38,7 @@ mod schema;
 pub mod settings;
 pub mod sources;
 mod spec;
+pub mod stored;
 #[cfg(test)]
 mod testing;
 mod yaml;

@@ -83,6 +83,11 @@ impl Scene {
         self
     }
 
+    /// What `ask` says of the request.
+    pub(crate) fn asked<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        ask(&self.request())
+    }
+
     fn request(&self) -> Request<'_> {
         Request {
             id: "test",

@@ -160,7 +160,8 @@ fn the_full_policy_holds_every_key() {
     walk.visit(&schema, &[&tree.root], "");
     // No check has pages yet that a route could serve.
     let elsewhere = [".include", ".routes[].serve"];
-    walk.missing.retain(|key| !elsewhere.contains(&key.as_str()));
+    walk.missing
+        .retain(|key| !elsewhere.contains(&key.as_str()));
     for key in GENERIC_KEYS {
         let anywhere = tree
             .root

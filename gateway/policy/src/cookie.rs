@@ -1,0 +1,139 @@
+//! Cookies of requests, read the one way that browsers write them, and cookies that the gateway sets.
+
+use std::time::Duration;
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+/// A cookie's value cannot be told: it is there twice, or is no text. Of two the application might read the other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ambiguous;
+
+/// The value of the cookie of this name; `None` when there is none.
+///
+/// # Errors
+/// [`Ambiguous`].
+pub fn value<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Ambiguous> {
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            let Some(value) = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="))
+            else {
+                continue;
+            };
+            if found.is_some() {
+                return Err(Ambiguous);
+            }
+            found = Some(std::str::from_utf8(value).map_err(|_| Ambiguous)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Which other sites a cookie is sent from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SameSite {
+    /// When a link there is followed.
+    #[default]
+    Lax,
+    /// None.
+    Strict,
+    /// All of them.
+    None,
+}
+
+/// A cookie to be set: `HttpOnly` unless pages' scripts must read it, `Secure`, for the whole host.
+#[derive(Debug, Clone, Copy)]
+pub struct Set<'c> {
+    /// Name; one that starts with `__Host-` can be set by no other host.
+    pub name: &'c str,
+    /// Value: letters, digits, `-`, `_`, `.`, `~` and the like; nothing is escaped.
+    pub value: &'c str,
+    /// How long the browser keeps it; `None`: until it is closed; zero: no longer at all.
+    pub age: Option<Duration>,
+    /// From which sites it is sent.
+    pub same_site: SameSite,
+    /// Whether scripts may read it.
+    pub script: bool,
+    /// Whether it goes over TLS only; false only where a policy says so, for a gateway without TLS in front.
+    pub secure: bool,
+}
+
+impl Set<'_> {
+    /// The field value of `Set-Cookie`; `None` when name or value hold what no cookie can.
+    #[must_use]
+    pub fn header(&self) -> Option<HeaderValue> {
+        use std::fmt::Write;
+
+        let plain = |text: &str| {
+            let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\";,\\".contains(&byte);
+            text.bytes().all(allowed)
+        };
+        if !plain(self.name) || self.name.contains('=') || !plain(self.value) {
+            return None;
+        }
+        let mut text = format!("{}={}; Path=/", self.name, self.value);
+        if let Some(age) = self.age {
+            let _ = write!(text, "; Max-Age={}", age.as_secs());
+        }
+        if !self.script {
+            text.push_str("; HttpOnly");
+        }
+        if self.secure {
+            text.push_str("; Secure");
+        }
+        text.push_str(match self.same_site {
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::None => "; SameSite=None",
+        });
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn headers(lines: &[&'static str]) -> HeaderMap {
+        let lines = lines
+            .iter()
+            .map(|line| (COOKIE, HeaderValue::from_static(line)));
+        lines.collect()
+    }
+
+    #[test]
+    fn one_value_or_none_or_it_cannot_be_told() {
+        let sent = headers(&["a=1; bb=2;c=", "d = 4"]);
+        assert_eq!(value(&sent, "a"), Ok(Some("1")));
+        assert_eq!(value(&sent, "b"), Ok(None));
+        assert_eq!(value(&sent, "bb"), Ok(Some("2")));
+        assert_eq!(value(&sent, "c"), Ok(Some("")));
+        assert_eq!(value(&headers(&["a=1; a=1"]), "a"), Err(Ambiguous));
+        assert_eq!(value(&headers(&["a=1", "a=2"]), "a"), Err(Ambiguous));
+    }
+
+    #[test]
+    fn a_cookie_is_kept_from_scripts_and_plain_connections() {
+        let set = Set {
+            name: "__Host-s",
+            value: "x",
+            age: Some(Duration::from_secs(60)),
+            same_site: SameSite::Lax,
+            script: false,
+            secure: true,
+        };
+        let written = set.header().unwrap();
+        let expected = "__Host-s=x; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax";
+        assert_eq!(written, expected);
+        for value in ["a;b", "a b", "a\r\nb", "a,b", "\"a\""] {
+            assert!(Set { value, ..set }.header().is_none(), "{value:?}");
+        }
+    }
+}

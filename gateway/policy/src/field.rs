@@ -1,0 +1,223 @@
+//! One value of a request, as a policy names it: `form.email`, `json.user.name`, `query.user`, `header.X-User`,
+//! `cookie.user`, `basic` (the user of Basic authentication). Read for what a check wants to know of a log-in, never to
+//! decide what is an attack: that is the WAF's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::cookie;
+use crate::request::Request;
+
+/// Longest value that is taken, in bytes: names of users, not texts.
+const LONGEST: usize = 256;
+
+/// Where a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field {
+    /// A field of an urlencoded form.
+    Form(String),
+    /// A member of a JSON object, by the names on the way.
+    Json(Vec<String>),
+    /// A parameter of the query.
+    Query(String),
+    /// A header field.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(String),
+    /// The user of Basic authentication.
+    Basic,
+}
+
+impl Field {
+    /// Reads what a policy says.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` names no value: write form.NAME, json.NAME.NAME, query.NAME, header.NAME, cookie.NAME or basic"
+            )
+        };
+        if text == "basic" {
+            return Ok(Self::Basic);
+        }
+        let (kind, name) = text.split_once('.').ok_or_else(wrong)?;
+        if name.is_empty() {
+            return Err(wrong());
+        }
+        match kind {
+            "form" => Ok(Self::Form(name.to_owned())),
+            "json" => Ok(Self::Json(name.split('.').map(str::to_owned).collect())),
+            "query" => Ok(Self::Query(name.to_owned())),
+            "header" => HeaderName::from_bytes(name.as_bytes())
+                .map(Self::Header)
+                .map_err(|_| format!("`{name}` is not a header name")),
+            "cookie" => Ok(Self::Cookie(name.to_owned())),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// Whether the body is needed for it.
+    #[must_use]
+    pub fn in_body(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Json(_))
+    }
+
+    /// The value, trimmed; `None` when it is not there, not text, empty, longer than 256 bytes, or there twice.
+    #[must_use]
+    pub fn read(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
+        let found = match self {
+            Self::Form(name) => form(request.headers).then(|| pair(body, name))?,
+            Self::Json(way) => json(request.headers, body, way),
+            Self::Query(name) => pair(request.query?.as_bytes(), name),
+            Self::Header(name) => {
+                let mut values = request.headers.get_all(name).iter();
+                let only = values.next().filter(|_| values.next().is_none())?;
+                only.to_str().ok().map(str::to_owned)
+            }
+            Self::Cookie(name) => cookie::value(request.headers, name)
+                .ok()?
+                .map(str::to_owned),
+            Self::Basic => basic(request.headers),
+        }?;
+        let found = found.trim();
+        (!found.is_empty() && found.len() <= LONGEST).then(|| found.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Field {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Field".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A value of the request: form.NAME, json.NAME.NAME, query.NAME, header.NAME, cookie.NAME or basic.",
+            "pattern": r"^(basic|(form|json|query|header|cookie)\..+)$"
+        })
+    }
+}
+
+fn is(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next());
+    essence.is_some_and(|essence| wanted(&essence.trim().to_ascii_lowercase()))
+}
+
+fn form(headers: &HeaderMap) -> bool {
+    is(headers, |essence| {
+        essence == "application/x-www-form-urlencoded"
+    })
+}
+
+/// The only value of that name.
+fn pair(text: &[u8], name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(text).filter(|(key, _)| key == name);
+    let (_, value) = values.next()?;
+    values.next().is_none().then(|| value.into_owned())
+}
+
+fn json(headers: &HeaderMap, body: &[u8], way: &[String]) -> Option<String> {
+    if !is(headers, |essence| {
+        essence == "application/json" || essence.ends_with("+json")
+    }) {
+        return None;
+    }
+    let whole: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let mut at = &whole;
+    for name in way {
+        at = at.get(name)?;
+    }
+    match at {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// RFC 7617: everything before the first colon.
+fn basic(headers: &HeaderMap) -> Option<String> {
+    let sent = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = sent.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    decoded.split_once(':').map(|(user, _)| user.to_owned())
+}
+
+/// A user's name as limits and bans compare it: `Ann`, `ann` and `ann ` are one person to most applications, and an
+/// attacker must not get a fresh count by pressing Shift.
+#[must_use]
+pub fn folded(user: &str) -> String {
+    user.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::testing::Scene;
+
+    fn read(field: &str, scene: Scene, body: &str) -> Option<String> {
+        let field = Field::parse(field).unwrap();
+        scene.asked(|request| field.read(request, body.as_bytes()))
+    }
+
+    fn typed(kind: &'static str) -> Scene {
+        Scene::default().header("content-type", kind)
+    }
+
+    #[test]
+    fn finds_a_user_wherever_the_policy_says() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let found = |text: &str| Some(text.to_owned());
+        let body = "a=1&e%6Dail=ann%40x.example+&b";
+        assert_eq!(
+            read("form.email", typed(form), body),
+            found("ann@x.example")
+        );
+        let body = r#"{"user": {"name": "ann", "id": 7}}"#;
+        let json = "application/json";
+        assert_eq!(read("json.user.name", typed(json), body), found("ann"));
+        assert_eq!(read("json.user.id", typed(json), body), found("7"));
+        let basic = Scene::default().header("authorization", "Basic YW5uOnNlY3JldDp4");
+        assert_eq!(read("basic", basic, ""), found("ann"));
+        let cookie = Scene::default().header("cookie", "x=1; u=ann");
+        assert_eq!(read("cookie.u", cookie, ""), found("ann"));
+    }
+
+    #[test]
+    fn what_is_there_twice_or_of_another_type_is_not_there() {
+        let form = "application/x-www-form-urlencoded";
+        assert_eq!(read("form.u", typed(form), "u=a&u=b"), None);
+        assert_eq!(read("form.u", typed("text/plain"), "u=a"), None);
+        assert_eq!(read("json.u", typed(form), r#"{"u":"a"}"#), None);
+        assert_eq!(read("form.u", typed(form), "u=+"), None);
+        let long = format!("u={}", "a".repeat(300));
+        assert_eq!(read("form.u", typed(form), &long), None);
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        for text in ["email", "form.", "body.x", "header.a b", ""] {
+            assert!(Field::parse(text).is_err(), "{text}");
+        }
+    }
+}
