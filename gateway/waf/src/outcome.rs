@@ -24,10 +24,12 @@ pub(crate) struct Outcome {
     pub(crate) score: u32,
     pub(crate) outbound: u32,
     /// What is under way.
-    pub(crate) phase: Phase,
+    phase: Phase,
     scores: Scores,
     /// What the counting variables held when the last match was reported.
-    counted: u32,
+    counted: [u32; 2],
+    /// What the request came to, once its answer is judged: CRS 3 adds the answer's score to it.
+    settled: Option<u32>,
     pub(crate) step: Option<Step>,
     /// A rule let the request pass, not yet its answer.
     pub(crate) request_passed: bool,
@@ -47,7 +49,8 @@ impl Outcome {
             outbound: 0,
             phase: Phase::RequestHeaders,
             scores,
-            counted: 0,
+            counted: [0; 2],
+            settled: None,
             step: None,
             request_passed: false,
             reply: None,
@@ -57,10 +60,26 @@ impl Outcome {
         }
     }
 
+    /// What comes next.
+    pub(crate) fn enter(&mut self, phase: Phase, state: &State) {
+        self.phase = phase;
+        if self.answers() && self.settled.is_none() {
+            self.settled = Some(self.scores.inbound(state));
+        }
+    }
+
+    const fn answers(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging
+        )
+    }
+
     /// The scores of request and answer, and the matches, that were not told yet.
     pub(crate) fn tell(&mut self, state: &State) -> ([u32; 2], Vec<Match>) {
+        let inbound = self.settled.unwrap_or_else(|| self.scores.inbound(state));
         let now = [
-            self.score.saturating_add(self.scores.inbound(state)),
+            self.score.saturating_add(inbound),
             self.outbound.saturating_add(self.scores.outbound(state)),
         ];
         let [inbound, outbound] = self.told;
@@ -106,18 +125,17 @@ impl Judge for Outcome {
     fn matched(&mut self, report: Report<'_>, state: &State, values: &Values) -> bool {
         let rule = report.rule;
         let (mut added, go_on) = self.decide(rule, state, values);
-        let answers = matches!(
-            self.phase,
-            Phase::ResponseHeaders | Phase::ResponseBody | Phase::Logging
-        );
-        let own = if answers {
+        let own = if self.answers() {
             &mut self.outbound
         } else {
             &mut self.score
         };
         *own = own.saturating_add(added);
         let counted = self.scores.added(state);
-        added = added.saturating_add(counted.saturating_sub(self.counted));
+        // A rule of CRS 3 that judges an answer adds the same to both.
+        let grown = counted.iter().zip(self.counted);
+        let grown = grown.map(|(now, before)| now.saturating_sub(before)).max();
+        added = added.saturating_add(grown.unwrap_or(0));
         self.counted = counted;
         if rule.log && self.left > 0 {
             self.left -= 1;

@@ -3,20 +3,24 @@
 
 use crate::{operator::compare::number, run::state::State, text::Names, variable::Variable};
 
-/// What rules add to, by level of paranoia: CRS 4, then CRS 3. Its sums per attack say the same again.
-const ADDED: [&str; 12] = [
+/// What rules add to for requests, by level of paranoia: CRS 4, then CRS 3. Its sums per attack say the same again.
+const ADDED_INBOUND: [&str; 8] = [
     "inbound_anomaly_score_pl1",
     "inbound_anomaly_score_pl2",
     "inbound_anomaly_score_pl3",
     "inbound_anomaly_score_pl4",
-    "outbound_anomaly_score_pl1",
-    "outbound_anomaly_score_pl2",
-    "outbound_anomaly_score_pl3",
-    "outbound_anomaly_score_pl4",
     "anomaly_score_pl1",
     "anomaly_score_pl2",
     "anomaly_score_pl3",
     "anomaly_score_pl4",
+];
+
+/// And for answers.
+const ADDED_OUTBOUND: [&str; 4] = [
+    "outbound_anomaly_score_pl1",
+    "outbound_anomaly_score_pl2",
+    "outbound_anomaly_score_pl3",
+    "outbound_anomaly_score_pl4",
 ];
 
 /// What is compared with the thresholds: CRS 4, then CRS 3.
@@ -26,7 +30,8 @@ const OUTBOUND: [&str; 2] = ["blocking_outbound_anomaly_score", "outbound_anomal
 /// Slots of the variables that some rule names.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Scores {
-    added: [Option<u16>; 12],
+    added_inbound: [Option<u16>; 8],
+    added_outbound: [Option<u16>; 4],
     inbound: [Option<u16>; 2],
     outbound: [Option<u16>; 2],
 }
@@ -35,15 +40,19 @@ impl Scores {
     pub(crate) fn of(names: &Names) -> Self {
         let slot = |name: &str| names.known(Variable::Tx, name.as_bytes());
         Self {
-            added: ADDED.map(slot),
+            added_inbound: ADDED_INBOUND.map(slot),
+            added_outbound: ADDED_OUTBOUND.map(slot),
             inbound: INBOUND.map(slot),
             outbound: OUTBOUND.map(slot),
         }
     }
 
-    /// Everything that rules added so far.
-    pub(crate) fn added(&self, state: &State) -> u32 {
-        sum(&self.added, state)
+    /// What rules added so far, for the request and for its answer.
+    pub(crate) fn added(&self, state: &State) -> [u32; 2] {
+        [
+            sum(&self.added_inbound, state),
+            sum(&self.added_outbound, state),
+        ]
     }
 
     /// The request's score.

@@ -254,7 +254,7 @@ impl<'r> Transaction<'r> {
 
     fn phase(&mut self, phase: Phase) -> Step {
         // The logging phase refuses nothing; whatever let the request pass, it keeps its count.
-        self.outcome.phase = phase;
+        self.outcome.enter(phase, &self.scratch.state);
         let passed = self.outcome.step == Some(Step::Allow)
             || self.outcome.request_passed
                 && matches!(phase, Phase::RequestHeaders | Phase::RequestBody);

@@ -1,5 +1,5 @@
 //! What SecLang means: control flow, variables that rules keep, chains, captures, removals, and what is refused.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use waf::{
     Options, Request, Ruleset, Scratch, Source, Verdict,
@@ -82,6 +82,43 @@ SecRule TX:SCORE "@ge %{tx.limit}" "id:3,phase:2,deny,msg:'total %{TX.score}'"
         twice.matches.last().map(|found| &*found.msg),
         Some("total 10")
     );
+}
+
+/// CRS 3 adds what an answer earned to the request's sums as well.
+#[test]
+fn an_answers_score_is_not_the_requests_nor_counted_twice() {
+    const RULES: &str = r#"
+SecAction "id:1,phase:1,pass,nolog,setvar:tx.anomaly_score=0,setvar:tx.outbound_anomaly_score=0"
+SecRule ARGS "@contains union" "id:2,phase:2,block,setvar:tx.anomaly_score_pl1=+3"
+SecAction "id:3,phase:2,pass,nolog,setvar:tx.anomaly_score=+%{tx.anomaly_score_pl1}"
+SecRule RESPONSE_BODY "@contains syntax" "id:4,phase:4,block,\
+    setvar:tx.outbound_anomaly_score_pl1=+5,setvar:tx.anomaly_score_pl1=+5"
+SecAction "id:5,phase:4,pass,nolog,setvar:tx.outbound_anomaly_score=+%{tx.outbound_anomaly_score_pl1}"
+SecRule TX:OUTBOUND_ANOMALY_SCORE "@ge 4" "id:6,phase:4,deny,setvar:tx.anomaly_score=+%{tx.outbound_anomaly_score}"
+"#;
+    let rules = load(RULES).unwrap();
+    let tuning = rules.tune(&Options::default()).unwrap();
+    let mut transaction = rules.transaction(&tuning, Scratch::default());
+    transaction.evaluate_headers(&Request {
+        method: b"GET",
+        target: b"/?q=union",
+        path: b"/",
+        query: b"q=union",
+        protocol: b"HTTP/1.1",
+        headers: &[("host", "a")],
+        client: [192, 0, 2, 1].into(),
+        around: waf::Surroundings::default(),
+    });
+    transaction.evaluate_body(b"", b"");
+    let request = transaction.verdict();
+    assert_eq!((request.score, request.outbound), (3, 0));
+    assert_eq!(request.matches[0].score, 3);
+    transaction.evaluate_response(200, &[("content-type", "text/html")]);
+    transaction.evaluate_response_body(b"a syntax error");
+    let (answer, _) = transaction.finish();
+    assert!(answer.block);
+    assert_eq!((answer.score, answer.outbound), (0, 5));
+    assert_eq!((answer.matches[0].id, answer.matches[0].score), (4, 5));
 }
 
 #[test]
