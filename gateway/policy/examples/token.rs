@@ -141,7 +141,9 @@ fn decide(policy: &Policy, io: &mut Invented, headers: &HeaderMap) -> bool {
     let request = Request {
         id: "r",
         client,
+        client_port: 0,
         peer: client,
+        server: None,
         method: &Method::GET,
         scheme: "https",
         host: "app.example",

@@ -22,6 +22,8 @@ pub struct Invented {
     pub memory: Memory,
     /// The time; see [`Invented::advance`].
     pub now: Now,
+    /// How long the request has taken.
+    pub elapsed: Duration,
     /// What a check that asks for the body gets. Longer than it asks for: [`BodyFault::TooLarge`].
     pub body: Result<Bytes, BodyFault>,
     /// What other servers answer, by URL; those that are not here cannot be reached.
@@ -44,6 +46,7 @@ impl Default for Invented {
                 unix: 1_767_225_600_000,
                 steady: 0,
             },
+            elapsed: Duration::ZERO,
             body: Ok(Bytes::new()),
             answers: HashMap::new(),
             fetched: Vec::new(),
@@ -85,6 +88,10 @@ impl Invented {
 impl Io for Invented {
     fn now(&self) -> Now {
         self.now
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.elapsed
     }
 
     async fn count(&mut self, limit: &Limit, key: Key, cost: u32) -> Result<Standing, StoreFault> {

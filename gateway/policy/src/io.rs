@@ -144,6 +144,9 @@ pub trait Io: Send {
     /// The time. The same moment for one whole decision.
     fn now(&self) -> Now;
 
+    /// Since the request began; unlike [`Io::now`] it goes on while a decision waits.
+    fn elapsed(&self) -> Duration;
+
     /// Counts `cost` against `limit` for `key`, unless that would pass it. Cost 0 counts nothing and tells how the
     /// key stands.
     fn count(

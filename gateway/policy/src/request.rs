@@ -1,7 +1,8 @@
 //! The borrowed view of a request that routing and checks see, and the facts that checks find out on the way.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Version};
 use smallvec::SmallVec;
@@ -42,8 +43,12 @@ pub struct Request<'a> {
     pub id: &'a str,
     /// The client: rightmost hop that is not a trusted proxy, IPv4-mapped addresses unmapped.
     pub client: IpAddr,
+    /// The client's port; 0 where an intermediary named the client, which tells no port.
+    pub client_port: u16,
     /// The other end of the connection.
     pub peer: IpAddr,
+    /// The address that took the connection; `None` where it has none, as with a Unix socket.
+    pub server: Option<SocketAddr>,
     /// Method as sent.
     pub method: &'a Method,
     /// `http` or `https`, as the client sees it.
@@ -144,6 +149,15 @@ impl Facts {
             .iter()
             .flat_map(|(check, count)| std::iter::repeat_n(*check, *count));
         checks.zip(self.waf.iter().flat_map(|verdict| &verdict.matches))
+    }
+
+    /// Says how long the request has taken by now, to the evaluations that wait for its answer.
+    pub fn advance(&mut self, elapsed: Duration) {
+        for waiting in &mut self.suspended {
+            if let Some(evaluation) = &mut waiting.evaluation {
+                evaluation.advance(elapsed);
+            }
+        }
     }
 }
 

@@ -92,7 +92,9 @@ impl Scene {
         Request {
             id: "test",
             client: self.client,
+            client_port: 0,
             peer: self.client,
+            server: None,
             method: &self.method,
             scheme: "https",
             host: self.host,

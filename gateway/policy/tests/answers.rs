@@ -60,7 +60,9 @@ fn decide(policy: &Policy) -> Decision {
     let request = Request {
         id: "r",
         client: [198, 51, 100, 7].into(),
+        client_port: 0,
         peer: [198, 51, 100, 7].into(),
+        server: None,
         method: &Method::GET,
         scheme: "https",
         host: "api.example.com",

@@ -83,7 +83,9 @@ fn request<'a>(headers: &'a HeaderMap, path: &'a str, host: &'a str) -> Request<
     Request {
         id: "00000000-0000-4000-8000-000000000000",
         client: [198, 51, 100, 7].into(),
+        client_port: 0,
         peer: [198, 51, 100, 7].into(),
+        server: None,
         method: &Method::GET,
         scheme: "https",
         host,

@@ -57,7 +57,9 @@ fn a_request_with_a_known_token_allocates_nothing() {
     let request = Request {
         id: "r",
         client: [198, 51, 100, 7].into(),
+        client_port: 0,
         peer: [198, 51, 100, 7].into(),
+        server: None,
         method: &Method::GET,
         scheme: "https",
         host: "api.example.com",

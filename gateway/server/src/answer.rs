@@ -109,13 +109,14 @@ fn judge(
         method: &session.req_header().method,
         header: response,
     };
+    decision.facts.advance(ctx.began.elapsed());
     let judged = answer.judge(&mut decision.facts);
     ctx.gateway += began.elapsed();
     match judged {
         Ok(None) => Ok(()),
         Err(step) => refuse(step, decision, &mut ctx.action),
         Ok(Some((need, codings))) => {
-            let withheld = Withheld::new(
+            let mut withheld = Withheld::new(
                 &ctx.snapshot,
                 route,
                 &need,
@@ -124,6 +125,7 @@ fn judge(
                 std::mem::take(&mut decision.facts),
                 shared.answers(),
             );
+            withheld.began = ctx.began;
             withhold(session, ctx, Arc::new(withheld))
         }
     }

@@ -93,6 +93,9 @@ impl Ctx {
         if self.cut && self.facts.detail.is_empty() {
             self.facts.detail = "response_cut";
         }
+        if !decision.facts.suspended.is_empty() {
+            decision.facts.advance(self.began.elapsed());
+        }
         self.snapshot.policy.abandon_response(&mut decision.facts);
     }
 

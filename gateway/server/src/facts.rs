@@ -122,7 +122,9 @@ impl Facts {
         Request {
             id: self.id.as_str(),
             client: self.client,
+            client_port: connection.port_of(self.client),
             peer: connection.peer.ip(),
+            server: connection.server,
             method: &header.method,
             scheme: self.scheme,
             host: &self.host,

@@ -97,6 +97,7 @@ async fn decide(
     let mut io = Waiting {
         shared,
         now: shared.now(),
+        began: ctx.began,
         leases: &mut ctx.leases,
         body,
         waited: std::time::Duration::ZERO,

@@ -92,6 +92,7 @@ async fn tell(
     let mut io = Waiting {
         shared,
         now: shared.now(),
+        began: ctx.began,
         leases: &mut ctx.leases,
         body: Source::Empty,
         waited: Duration::ZERO,

@@ -22,6 +22,8 @@ pub(crate) struct Waiting<'w> {
     pub shared: &'w Arc<Shared>,
     /// One moment for the whole decision.
     pub now: Now,
+    /// When the request began.
+    pub began: Instant,
     /// Places taken on the way; they go back when the request ends.
     pub leases: &'w mut Leases,
     /// The body, as far as anything may ask for it.
@@ -109,6 +111,10 @@ fn fault(error: &pingora_core::Error) -> BodyFault {
 impl Io for Waiting<'_> {
     fn now(&self) -> Now {
         self.now
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     async fn count(&mut self, limit: &Limit, key: Key, cost: u32) -> Result<Standing, StoreFault> {

@@ -32,6 +32,8 @@ pub(crate) struct Withheld {
     enforced: bool,
     inspect: usize,
     codings: Codings,
+    /// When the request began.
+    pub began: Instant,
     /// Body bytes that the header announces, as far as they are read.
     announced: usize,
     state: Mutex<State>,
@@ -83,6 +85,7 @@ impl Withheld {
             enforced,
             inspect: size(need.inspect),
             codings,
+            began: Instant::now(),
             announced: size(announced.min(need.inspect)),
             state: Mutex::new(State {
                 facts,
@@ -174,6 +177,7 @@ impl Withheld {
     /// `whole`: nothing comes after what is here.
     fn judge(&self, state: &mut State, whole: bool) -> Result<()> {
         let began = Instant::now();
+        state.facts.advance(self.began.elapsed());
         let step = self.verdict(&mut state.facts, state.body.bytes(), whole);
         state.spent += began.elapsed();
         state.judged = true;

@@ -10,7 +10,7 @@ use crate::{
     operator::Operator,
     outside::{Geography, Outside},
     pins::{self, Pin},
-    rule::{Action, Effect, Link, Rule, Test},
+    rule::{Action, Effect, Link, Phase, Rule, Test},
     seclang::{self, Bodies, Engine, Files, Loader},
     transaction::{Scratch, Suspended, Transaction},
     tuning::{Options, Tuning},
@@ -199,10 +199,19 @@ impl Ruleset {
         let reads = self.program.reads;
         Needs {
             body: reads.intersects(FROM_BODY),
-            response: reads.intersects(FROM_RESPONSE),
+            response: reads.intersects(FROM_RESPONSE) || self.answers(),
             response_body: reads.has(Variable::ResponseBody),
             time: self.keeps() || reads.intersects(TIMED),
         }
+    }
+
+    /// Whether any rule waits for the answer, whatever it reads then.
+    fn answers(&self) -> bool {
+        let answer = [Some(Phase::ResponseHeaders), Some(Phase::ResponseBody)];
+        self.program
+            .rules
+            .iter()
+            .any(|rule| answer.contains(&rule.phase))
     }
 
     /// Whether any rule asks for this transaction variable.

@@ -62,6 +62,13 @@ pub struct Suspended {
     outcome: Outcome,
 }
 
+impl Suspended {
+    /// See [`Transaction::advance`].
+    pub fn advance(&mut self, elapsed: Duration) {
+        self.scratch.state.advance(elapsed);
+    }
+}
+
 impl fmt::Debug for Suspended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suspended").finish_non_exhaustive()
@@ -106,9 +113,9 @@ impl<'r> Transaction<'r> {
         self.phase(Phase::RequestHeaders)
     }
 
-    /// Says what time it is by now, since the Unix epoch: rules that ask what comes next may ask how long it took.
-    pub fn advance(&mut self, now: Duration) {
-        self.scratch.state.advance(now);
+    /// Says how long the request has taken by now ([`crate::Surroundings::elapsed`]): what comes next may ask.
+    pub fn advance(&mut self, elapsed: Duration) {
+        self.scratch.state.advance(elapsed);
     }
 
     /// Says that the body which follows is only the beginning of what the client sent.

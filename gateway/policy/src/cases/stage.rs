@@ -107,7 +107,9 @@ impl Stage {
         let request = Request {
             id: "00000000-0000-4000-8000-000000000000",
             client: client::address(sent.peer, &sent.headers, &settings.trusted_proxies),
+            client_port: 0,
             peer: sent.peer,
+            server: None,
             method: &sent.method,
             scheme: client::scheme(
                 sent.peer,

@@ -135,7 +135,9 @@ impl Asked {
         let request = Request {
             id: "r",
             client: self.client.parse().unwrap(),
+            client_port: 0,
             peer: self.client.parse().unwrap(),
+            server: None,
             method: &Method::GET,
             scheme: "https",
             host: "shop.example",

@@ -46,6 +46,8 @@ const KEPT: usize = 8;
 pub struct Check {
     rules: Arc<Ruleset>,
     tuning: Tuning,
+    /// Some rule asks for the time, or how long the request has taken.
+    timed: bool,
     /// What of bodies is held; `None`: no rule reads them.
     body: Option<Held>,
     encoded_body: EncodedBody,
@@ -105,6 +107,9 @@ impl Check {
         if step == Step::Continue {
             match self.body(turn).await {
                 Ok(body) => {
+                    if self.timed {
+                        transaction.advance(turn.io.elapsed());
+                    }
                     let content_type = turn.request.headers.get(header::CONTENT_TYPE);
                     let content_type = content_type.map_or(&b""[..], |value| value.as_bytes());
                     transaction.evaluate_body(content_type, &body);
@@ -122,7 +127,10 @@ impl Check {
             now: Duration::from_millis(turn.io.now().unix),
             id: turn.request.id.as_bytes(),
             user: user.as_bytes(),
-            ..Surroundings::default()
+            elapsed: if self.timed { turn.io.elapsed() } else { Duration::ZERO },
+            client_port: turn.request.client_port,
+            server: turn.request.server.map(|server| server.ip()),
+            server_port: turn.request.server.map_or(0, |server| server.port()),
         }
     }
 

@@ -11,7 +11,9 @@ fn request<'a>(client: &str, headers: &'a HeaderMap) -> Request<'a> {
     Request {
         id: "r",
         client: client.parse().unwrap(),
+        client_port: 0,
         peer: client.parse().unwrap(),
+        server: None,
         method: &Method::GET,
         scheme: "https",
         host: "shop.example",

@@ -30,7 +30,9 @@ fn find(
     let request = Request {
         id: "",
         client: [192, 0, 2, 1].into(),
+        client_port: 0,
         peer: [192, 0, 2, 1].into(),
+        server: None,
         method,
         scheme: "https",
         host,

@@ -19,6 +19,8 @@ use crate::record::Refused;
 pub(crate) struct Connection {
     /// The other end, or who a PROXY header says it is.
     pub peer: SocketAddr,
+    /// The address that took the connection, or of which a PROXY header says that it did.
+    pub server: Option<SocketAddr>,
     /// TLS facts where TLS ended here.
     pub tls: Option<Tls>,
     /// Requests that reached Pingora's hooks: when it does not advance, Pingora refused one on its own.
@@ -30,14 +32,26 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, tls: Option<Tls>) -> Arc<Self> {
+    pub(crate) fn new(peer: SocketAddr, server: Option<SocketAddr>, tls: Option<Tls>) -> Arc<Self> {
+        let canonical =
+            |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         Arc::new(Self {
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            peer: canonical(peer),
+            server: server.map(canonical),
             tls,
             seen: AtomicU32::new(0),
             parked: Mutex::new(None),
             broken: Mutex::new(None),
         })
+    }
+
+    /// The port of a client that is this connection's other end; 0 of any other client.
+    pub(crate) fn port_of(&self, client: IpAddr) -> u16 {
+        if self.peer.ip() == client {
+            self.peer.port()
+        } else {
+            0
+        }
     }
 
     /// The facts in the form in which Pingora carries them along.

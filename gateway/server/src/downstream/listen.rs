@@ -192,11 +192,12 @@ impl Arrived {
         proxied: Option<impl Fn(IpAddr) -> bool>,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Result<(Wire, Arc<Connection>, Place), Refused> {
+        let mut server = self.socket.local();
         if let Some(drops) = proxied {
             let named = proxy_protocol::read(&mut self.socket).await;
-            self.peer = named
-                .map_err(|_| Refused::ProxyHeader)?
-                .unwrap_or(self.peer);
+            if let Some((client, taker)) = named.map_err(|_| Refused::ProxyHeader)? {
+                (self.peer, server) = (client, Some(taker));
+            }
             if drops(self.peer.ip()) {
                 return Err(Refused::Denied);
             }
@@ -204,7 +205,7 @@ impl Arrived {
                 .claim(self.peer.ip(), limits.connections_per_client)?;
         }
         let Some(config) = tls else {
-            let connection = Connection::new(self.peer, None);
+            let connection = Connection::new(self.peer, server, None);
             let digest = connection.digest().ok_or(Refused::Handshake)?;
             return Ok((Wire::plain(self.socket, digest), connection, self.place));
         };
@@ -213,7 +214,7 @@ impl Arrived {
             .accept(self.socket)
             .await
             .map_err(|_| Refused::Handshake)?;
-        let connection = Connection::new(self.peer, Some(tls::facts(stream.get_ref().1)));
+        let connection = Connection::new(self.peer, server, Some(tls::facts(stream.get_ref().1)));
         let digest = connection.digest().ok_or(Refused::Handshake)?;
         Ok((Wire::tls(stream, digest), connection, self.place))
     }

@@ -1,4 +1,4 @@
-//! PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): who the other end of a connection really is.
+//! PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): between whom a connection really is.
 //! Reads not one byte past the header, since TLS may follow. Whom to believe is the listener's business.
 
 use std::io;
@@ -12,8 +12,11 @@ const V1_MAX: usize = 107;
 /// Longest version 2 block that is read; the specification's addresses need 36, the rest is TLVs.
 const V2_MAX: usize = 2048;
 
+/// The client, and the address that it connected to.
+type Ends = (SocketAddr, SocketAddr);
+
 /// Reads a header. `None`: sent on behalf of nobody (health checks of the load balancer).
-pub(crate) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<SocketAddr>> {
+pub(crate) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<Ends>> {
     let mut start = [0; 12];
     from.read_exact(&mut start).await?;
     if &start == SIGNATURE {
@@ -29,7 +32,7 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Optio
     parse_v1(&line).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn parse_v1(line: &[u8]) -> Option<Option<SocketAddr>> {
+fn parse_v1(line: &[u8]) -> Option<Option<Ends>> {
     let text = std::str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let mut words = text.strip_prefix("PROXY ")?.split(' ');
     let family = words.next()?;
@@ -39,16 +42,20 @@ fn parse_v1(line: &[u8]) -> Option<Option<SocketAddr>> {
     let source: IpAddr = words.next()?.parse().ok()?;
     let target: IpAddr = words.next()?.parse().ok()?;
     let port: u16 = words.next()?.parse().ok()?;
-    let _: u16 = words.next()?.parse().ok()?;
+    let target_port: u16 = words.next()?.parse().ok()?;
     let fits = match family {
         "TCP4" => source.is_ipv4() && target.is_ipv4(),
         "TCP6" => source.is_ipv6() && target.is_ipv6(),
         _ => false,
     };
-    (fits && words.next().is_none()).then(|| Some(SocketAddr::new(source, port)))
+    let ends = (
+        SocketAddr::new(source, port),
+        SocketAddr::new(target, target_port),
+    );
+    (fits && words.next().is_none()).then_some(Some(ends))
 }
 
-async fn read_v2<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<SocketAddr>> {
+async fn read_v2<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<Ends>> {
     let command = from.read_u8().await?;
     let family = from.read_u8().await?;
     let length = usize::from(from.read_u16().await?);
@@ -71,24 +78,27 @@ async fn read_v2<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<Socket
     }
 }
 
-fn v4(block: &[u8]) -> Option<SocketAddr> {
-    let address: [u8; 4] = block.get(..4)?.try_into().ok()?;
-    let port: [u8; 2] = block.get(8..10)?.try_into().ok()?;
-    block.get(10..12)?;
-    Some(SocketAddr::new(
-        IpAddr::V4(Ipv4Addr::from(address)),
-        u16::from_be_bytes(port),
+fn v4(block: &[u8]) -> Option<Ends> {
+    let address = |at: usize| -> Option<[u8; 4]> { block.get(at..at + 4)?.try_into().ok() };
+    let (from, to) = (Ipv4Addr::from(address(0)?), Ipv4Addr::from(address(4)?));
+    Some((
+        SocketAddr::new(IpAddr::V4(from), port(block, 8)?),
+        SocketAddr::new(IpAddr::V4(to), port(block, 10)?),
     ))
 }
 
-fn v6(block: &[u8]) -> Option<SocketAddr> {
-    let address: [u8; 16] = block.get(..16)?.try_into().ok()?;
-    let port: [u8; 2] = block.get(32..34)?.try_into().ok()?;
-    block.get(34..36)?;
-    Some(SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::from(address)),
-        u16::from_be_bytes(port),
+fn v6(block: &[u8]) -> Option<Ends> {
+    let address = |at: usize| -> Option<[u8; 16]> { block.get(at..at + 16)?.try_into().ok() };
+    let (from, to) = (Ipv6Addr::from(address(0)?), Ipv6Addr::from(address(16)?));
+    Some((
+        SocketAddr::new(IpAddr::V6(from), port(block, 32)?),
+        SocketAddr::new(IpAddr::V6(to), port(block, 34)?),
     ))
+}
+
+fn port(block: &[u8], at: usize) -> Option<u16> {
+    let bytes: [u8; 2] = block.get(at..at + 2)?.try_into().ok()?;
+    Some(u16::from_be_bytes(bytes))
 }
 
 #[cfg(test)]
@@ -96,7 +106,7 @@ fn v6(block: &[u8]) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    async fn parse(mut bytes: &[u8]) -> io::Result<(Option<SocketAddr>, Vec<u8>)> {
+    async fn parse(mut bytes: &[u8]) -> io::Result<(Option<Ends>, Vec<u8>)> {
         let found = read(&mut bytes).await?;
         Ok((found, bytes.to_vec()))
     }
@@ -106,7 +116,13 @@ mod tests {
         let (found, rest) = parse(b"PROXY TCP4 192.0.2.7 10.0.0.1 5555 443\r\nGET /")
             .await
             .unwrap();
-        assert_eq!(found, Some("192.0.2.7:5555".parse().unwrap()));
+        assert_eq!(
+            found,
+            Some((
+                "192.0.2.7:5555".parse().unwrap(),
+                "10.0.0.1:443".parse().unwrap()
+            ))
+        );
         assert_eq!(rest, b"GET /");
         assert_eq!(
             parse(b"PROXY UNKNOWN\r\nx").await.unwrap(),
@@ -123,7 +139,10 @@ mod tests {
         bytes.extend([0x12, 0x34, 0, 80, 4, 0, 0]);
         bytes.extend(b"rest");
         let (found, rest) = parse(&bytes).await.unwrap();
-        assert_eq!(found, Some("[::1]:4660".parse().unwrap()));
+        assert_eq!(
+            found,
+            Some(("[::1]:4660".parse().unwrap(), "[::1]:80".parse().unwrap()))
+        );
         assert_eq!(rest, b"rest");
     }
 

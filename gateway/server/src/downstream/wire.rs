@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,6 +46,14 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// The address that took the connection.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Writes what fits at once; whether it arrives does not matter.
     pub(crate) fn tell(&self, words: &[u8]) {
         let _ = match self {

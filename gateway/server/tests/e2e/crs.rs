@@ -2,11 +2,12 @@
 //! and what a reload makes of changed files.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::support::gateway::{replace, run, write};
 use crate::support::origin::answer;
 use crate::support::raw::{get, post};
-use crate::support::{Gateway, Origin, Plan, Step, exchange, until};
+use crate::support::{Conn, Gateway, Origin, Plan, Step, exchange, until};
 
 const SETUP: &str =
     "SecAction \"id:900000,phase:1,pass,nolog,setvar:tx.blocking_paranoia_level=1\"\n";
@@ -287,4 +288,54 @@ fn explain_shows_what_seclang_saw() {
     ] {
         assert!(said.contains(wanted), "{wanted}\n{said}");
     }
+}
+
+#[test]
+fn rules_know_both_ends_of_the_connection_and_how_long_it_takes() {
+    const RULES: &str = r#"
+SecAction "id:1,phase:1,pass,log,msg:'%{REMOTE_PORT} %{SERVER_ADDR} %{SERVER_PORT}'"
+SecAction "id:2,phase:1,pass,log,msg:'%{DURATION}'"
+SecAction "id:3,phase:2,pass,log,msg:'%{DURATION}'"
+SecAction "id:4,phase:3,pass,log,msg:'%{DURATION}'"
+SecRule ARGS_POST:a "@streq b" "id:5,phase:2,pass,log,msg:'the body was read'"
+SecRule DURATION "!@within %{DURATION}" "id:6,phase:5,pass,log,msg:'never: it stands still while rules run'"
+SecRule DURATION "@gt 79999" "id:7,phase:5,pass,log,msg:'slow'"
+"#;
+    let slow = Duration::from_millis(40);
+    let origin = Origin::scripted(move |_| {
+        std::thread::sleep(slow);
+        vec![Step::ReadBody, Step::Send(answer(200, "", b"fine"))]
+    });
+    let check = "{check: waf, rules: [own.conf]}";
+    let plan = Plan::checked(origin.address, check).file("own.conf", RULES);
+    let gateway = Gateway::start(&plan.top("trusted_proxies: [127.0.0.2]"));
+    let mut conn = Conn::open(gateway.http);
+    let port = conn.stream.local_addr().unwrap().port();
+    let more = "Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\n";
+    let more = format!("{}{more}", id("slow"));
+    let request = post("/", &more, b"a=b");
+    let (head, body) = request.split_at(request.len() - 3);
+    conn.write(head);
+    assert_eq!(conn.head().unwrap().status, 100, "asked for the body");
+    std::thread::sleep(slow);
+    conn.write(body);
+    assert_eq!(conn.response().unwrap().status, 200);
+    let event = gateway.event("slow");
+    assert_eq!(rules(&event), [1, 2, 3, 5, 4, 7]);
+    let msg = |at: usize| event["rules"][at]["msg"].as_str().unwrap().to_owned();
+    let server = gateway.http;
+    assert_eq!(msg(0), format!("{port} {} {}", server.ip(), server.port()));
+    let took = [1, 2, 4].map(|at| msg(at).parse::<u64>().unwrap());
+    assert!(
+        took[0] + 40_000 <= took[1] && took[1] + 40_000 <= took[2],
+        "{took:?}"
+    );
+
+    let mut proxy = Conn::open_from([127, 0, 0, 2].into(), gateway.http);
+    let named = "X-Forwarded-For: 192.0.2.9\r\n";
+    proxy.write(get("/", &format!("{named}{}", id("named"))));
+    assert_eq!(proxy.response().unwrap().status, 200);
+    let event = gateway.event("named");
+    let msg = event["rules"][0]["msg"].as_str().unwrap();
+    assert!(msg.starts_with("0 "), "whose port is it? {msg}");
 }

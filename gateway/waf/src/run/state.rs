@@ -68,9 +68,12 @@ impl State {
     }
 
     /// Later during the same request.
-    pub(crate) fn advance(&mut self, now: Duration) {
-        self.elapsed = self.elapsed.saturating_add(now.saturating_sub(self.now));
-        self.now = self.now.max(now);
+    pub(crate) fn advance(&mut self, elapsed: Duration) {
+        let since = elapsed.saturating_sub(self.elapsed);
+        self.elapsed = self.elapsed.saturating_add(since);
+        if !self.now.is_zero() {
+            self.now = self.now.saturating_add(since);
+        }
     }
 
     /// Notes a match of the rule at hand.

@@ -162,6 +162,7 @@ impl Spec {
         let check = Check {
             body: self.body.held(needs.body, said),
             response: answers::Reads::new(needs, &self.response, said),
+            timed: needs.time,
             share: self.share.map(|share| Share::new(share.0)),
             tuning,
             encoded_body: self.encoded_body,
