@@ -69,6 +69,7 @@ pub(crate) fn load(
     let Some(document) = document(&tree, &mut faults) else {
         return Err(faults.into_faults(&tree));
     };
+    let rulesets = before.map(|policy| Arc::clone(&policy.rulesets));
     let before = before.map(|policy| &policy.vault);
     let secrets = &document.secrets.0;
     let vault = secrets::read(secrets, sources.secretly(), now, before, &mut faults);
@@ -84,7 +85,7 @@ pub(crate) fn load(
         mode: None,
         max_body: 0,
         pages: crate::settings::Pages::default(),
-        checks: checks::Checks::default(),
+        checks: checks::Checks::after(rulesets.unwrap_or_default()),
         chains: Vec::new(),
         route_names: HashMap::new(),
         used_upstreams: BTreeSet::new(),
@@ -142,6 +143,7 @@ impl<'t> Build<'t, '_> {
         (
             Policy {
                 hash: self.sources.hash(),
+                rulesets: Arc::new(self.checks.known_rulesets()),
                 ..policy
             },
             self.faults,
@@ -324,6 +326,7 @@ impl<'t> Build<'t, '_> {
             until,
             hash: String::new(),
             vault: Vault::new(),
+            rulesets: Arc::default(),
         }
     }
 }

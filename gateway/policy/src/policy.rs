@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::cases::Case;
+use crate::checks::waf::Known;
 use crate::checks::{Check, Edit, Hearing};
 use crate::compile;
 use crate::compile::secrets::Vault;
@@ -44,6 +45,8 @@ pub struct Policy {
     /// Unix milliseconds at which the next mode or replaced secret ends.
     pub(crate) until: Option<u64>,
     pub(crate) vault: Vault,
+    /// Made by `waf` checks, for the policy that comes after.
+    pub(crate) rulesets: Arc<Known>,
 }
 
 #[derive(Debug)]

@@ -231,7 +231,7 @@ fn compile<T: AsRef<[u8]>>(
         now: 0,
         sources: &mut sources,
         secrets: &mut Names,
-        rulesets: &mut Rulesets::new(),
+        rulesets: &mut Rulesets::default(),
         faults: &mut faults,
     };
     let check = match Spec::deserialize(kind, spec) {

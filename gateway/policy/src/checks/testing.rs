@@ -81,7 +81,7 @@ impl Given {
                 now: 1_767_225_600_000,
                 sources: &mut Files(&self.files),
                 secrets: &mut Named(&self.secrets),
-                rulesets: &mut Rulesets::new(),
+                rulesets: &mut Rulesets::default(),
                 faults: &mut faults,
             },
         );

@@ -2,7 +2,6 @@
 //! what cannot be judged; what a rule is, and what it finds, is the engine's business.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ mod answers;
 mod disk;
 mod encoded;
 mod ids;
+mod kept;
 mod levels;
 mod rules;
 #[cfg(test)]
@@ -33,10 +33,8 @@ mod tests;
 use share::Share;
 
 pub use encoded::EncodedBody;
+pub(crate) use kept::{Known, Rulesets};
 pub use spec::Spec;
-
-/// Rule sets by what they are made of; `None`: faulty, and said so.
-pub(crate) type Rulesets = HashMap<rules::Wanted, Option<rules::Loaded>>;
 
 /// Buffers of the engine that each thread keeps.
 const KEPT: usize = 8;

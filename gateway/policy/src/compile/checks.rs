@@ -1,10 +1,11 @@
 //! Checks: from named maps to instances. A route's `with:` makes an instance of its own under the same name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Build;
 use super::mode::{self, Setting};
-use crate::checks::waf::Rulesets;
+use crate::checks::waf::{Known, Rulesets};
 use crate::checks::{Check, KINDS, Spec};
 use crate::context::Context;
 use crate::decision::CheckId;
@@ -35,6 +36,21 @@ pub(super) struct Checks<'t> {
     pub(super) named: Vec<Named>,
     /// Made by `waf` checks, for those that want the same.
     rulesets: Rulesets,
+}
+
+impl Checks<'_> {
+    /// In place of a policy with these rule sets.
+    pub(super) fn after(rulesets: Arc<Known>) -> Self {
+        Self {
+            rulesets: Rulesets::after(rulesets),
+            ..Self::default()
+        }
+    }
+
+    /// Its rule sets, for the policy that comes after.
+    pub(super) fn known_rulesets(&mut self) -> Known {
+        std::mem::take(&mut self.rulesets).known()
+    }
 }
 
 /// What a route changes.

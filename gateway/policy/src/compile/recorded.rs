@@ -1,6 +1,8 @@
 //! Remembers what a compilation read, for the policy's hash. Secrets are read past it: a hash over a short secret
 //! would let anyone who sees the hash guess it.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -10,6 +12,8 @@ use crate::sources::Sources;
 pub(super) struct Recorded<'s> {
     inner: &'s mut dyn Sources,
     hash: Sha256,
+    /// What is asked for twice counts once: who asks how often depends on what was compiled before.
+    noted: HashSet<(&'static str, String)>,
 }
 
 impl<'s> Recorded<'s> {
@@ -17,6 +21,7 @@ impl<'s> Recorded<'s> {
         Self {
             inner,
             hash: Sha256::new(),
+            noted: HashSet::new(),
         }
     }
 
@@ -36,7 +41,10 @@ impl<'s> Recorded<'s> {
     }
 
     /// Lengths keep neighbours apart.
-    fn note(&mut self, kind: &str, name: &str, value: &[u8]) {
+    fn note(&mut self, kind: &'static str, name: &str, value: &[u8]) {
+        if !self.noted.insert((kind, name.to_owned())) {
+            return;
+        }
         for part in [kind.as_bytes(), name.as_bytes(), value] {
             self.hash
                 .update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());

@@ -238,6 +238,9 @@ fn a_broken_rule_file_keeps_the_old_policy_and_a_changed_list_is_read_again() {
     let origin = Origin::start();
     let gateway = Gateway::start(&plan(origin.address, "").route(ALL));
     assert_eq!(status(&gateway, "/?q=dreamer"), 200);
+    // A set that was taken over is not the one whose files are believed for ever.
+    assert_eq!(gateway.admin_ask("POST", "/reload").status, 200);
+    assert_eq!(status(&gateway, "/?q=sleeper"), 403);
     replace(&gateway.path("crs/rules/words.data"), b"sleeper\ndreamer\n");
     until("the changed list is read", || {
         (status(&gateway, "/?q=dreamer") == 403).then_some(())

@@ -8,6 +8,7 @@ use waf::native::{self, File};
 use waf::{Options, Ruleset, Source, Tuning, seclang};
 
 use super::disk::{Disk, text};
+use super::kept::{Kept, Traced};
 use crate::checks::geo;
 use crate::context::Context;
 use crate::fault::{Path, Step};
@@ -56,14 +57,54 @@ enum What {
 /// The rules of all files; `None` when a fault was reported, here or for an earlier check that wanted the same.
 pub(super) fn load(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
     if let Some(known) = context.rulesets.get(wanted) {
-        return known.clone();
+        return known.as_ref().map(|kept| kept.loaded.clone());
     }
-    let loaded = fresh(context, wanted);
-    context.rulesets.insert(wanted.clone(), loaded.clone());
+    let kept = again(context, wanted).or_else(|| fresh(context, wanted));
+    let loaded = kept.as_ref().map(|kept| kept.loaded.clone());
+    context.rulesets.insert(wanted.clone(), kept);
     loaded
 }
 
-fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
+/// The set that serves, when its files are what they were.
+fn again(context: &mut Context<'_>, wanted: &Wanted) -> Option<Kept> {
+    let kept = context.rulesets.before(wanted)?;
+    if !kept.holds(context.sources) {
+        return None;
+    }
+    for (below, message) in kept.warnings.iter() {
+        let mut at = context.at.clone();
+        at.0.extend(below.0.iter().cloned());
+        context.warning(at, message.clone());
+    }
+    Some(kept)
+}
+
+fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Kept> {
+    let before = context.faults.len();
+    let mut traced = Traced::new(&mut *context.sources);
+    let mut inner = Context {
+        at: context.at.clone(),
+        sources: &mut traced,
+        secrets: &mut *context.secrets,
+        rulesets: &mut *context.rulesets,
+        faults: &mut *context.faults,
+        name: context.name,
+        stable_id: context.stable_id,
+        keys: context.keys,
+        on_store_error: context.on_store_error,
+        on_error: context.on_error,
+        pages: context.pages,
+        now: context.now,
+    };
+    let loaded = compile(&mut inner, wanted);
+    let trace = traced.trace();
+    let own = context.faults.iter().skip(before);
+    let below = |path: &Path| path.0.strip_prefix(&*context.at.0).map(|steps| Path(steps.to_vec()));
+    let warnings = own.filter_map(|fault| Some((below(&fault.path)?, fault.message.clone()))).collect();
+    Some(Kept { loaded: loaded?, trace, warnings })
+}
+
+fn compile(context: &mut Context<'_>, wanted: &Wanted) -> Option<Loaded> {
     let before = context.faults.len();
     let parts = parts(context, &wanted.files);
     let mut sources: Vec<Source<'_>> = Vec::new();
