@@ -3,7 +3,7 @@
 
 pub(crate) mod alphabet;
 pub(crate) mod fold;
-mod index;
+pub(crate) mod index;
 pub(crate) mod literals;
 pub(crate) mod plan;
 mod reads;

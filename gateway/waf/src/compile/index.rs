@@ -1,33 +1,97 @@
-//! Which probes of a plan could match a value over one alphabet: first by the bytes it holds, a machine word for 64
+//! Which probes of a plan could match a value over one alphabet: first by the bytes it holds and its length, 128
 //! probes at a time, then by the literals found in it.
 
 use super::{literals::Collector, plan::MAX_NODES, requirement::Requirement};
 use crate::bytes::{ByteSet, bits};
 
-/// What one entry asks of a value before its test is put to it.
+/// Entries as bits.
+pub(crate) type Word = u128;
+const BITS: usize = Word::BITS as usize;
+
+/// Of longer contents the length tells nothing: no pattern asks for more than a little longer.
+const LENGTHS: usize = 40;
+
+/// What one entry asks of a value before its test is put to it, beyond one byte of a set and a length.
 #[derive(Debug, Default)]
 struct Gate {
     min_len: usize,
+    /// Each shares a byte with the value.
+    sets: Box<[ByteSet]>,
     /// One of its literals must be found.
     literal: bool,
-    /// Beyond the set that the index is made of: the next one, and those that few have.
-    set: Option<ByteSet>,
-    others: Box<[ByteSet]>,
+}
+
+impl Gate {
+    fn admits(&self, bytes: ByteSet, length: usize) -> bool {
+        length >= self.min_len && self.sets.iter().all(|set| set.intersects(bytes))
+    }
+}
+
+/// As many entries as one word tells apart.
+#[derive(Debug)]
+struct Block {
+    /// Entries that need no particular byte.
+    any: Word,
+    /// By byte: entries that it is enough for.
+    by_byte: Box<[Word; 256]>,
+    /// By length: entries with matches that short.
+    by_length: [Word; LENGTHS],
+    /// By node: entries that sit there.
+    at_node: Box<[Word; MAX_NODES]>,
+    /// Entries whose gates ask more than what is told above.
+    gated: Word,
+    /// Entries that wait for a literal.
+    waiting: Word,
+    /// Nodes at which some entry sits.
+    nodes: u64,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            any: 0,
+            by_byte: Box::new([0; 256]),
+            by_length: [0; LENGTHS],
+            at_node: Box::new([0; MAX_NODES]),
+            gated: 0,
+            waiting: 0,
+            nodes: 0,
+        }
+    }
+}
+
+impl Block {
+    /// Entries that a content could match as far as one of its bytes and its length tell.
+    fn possible(&self, bytes: ByteSet, length: usize) -> Word {
+        let row = |byte: u8| self.by_byte.get(usize::from(byte)).copied();
+        let some = bytes
+            .iter()
+            .fold(self.any, |all, byte| all | row(byte).unwrap_or_default());
+        let short = self.by_length.get(length.min(LENGTHS - 1));
+        some & short.copied().unwrap_or_default()
+    }
+
+    /// Entries at these nodes. Nearly all of them or hardly any: what is less is walked.
+    fn at(&self, nodes: u64) -> Word {
+        let at = |nodes: u64| {
+            let row = |node: u8| self.at_node.get(usize::from(node)).copied();
+            bits(nodes).fold(0, |all, node| all | row(node).unwrap_or_default())
+        };
+        let (own, others) = (self.nodes & nodes, self.nodes & !nodes);
+        if own.count_ones() > others.count_ones() {
+            !at(others)
+        } else {
+            at(own)
+        }
+    }
 }
 
 /// The entries of a plan, for values over one alphabet.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// Words of one set of entries.
-    words: usize,
-    /// Entries that need no particular byte.
-    any: Vec<u64>,
+    blocks: Vec<Block>,
     /// Bytes that some entry needs one of.
     needed: ByteSet,
-    /// By byte: entries that it is enough for.
-    by_byte: Vec<u64>,
-    /// By node: entries that sit there.
-    at_node: Vec<u64>,
     gates: Vec<Gate>,
     /// `entries_of[starts[n]..starts[n + 1]]` wait for literal `n`.
     starts: Vec<u32>,
@@ -35,62 +99,74 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Leaves in `possible` the entries that a content of these bytes could match, and says whether any of them waits
-    /// for a literal. Only those at `nodes` are asked of this content at all.
+    /// Leaves in `possible` the entries that a content of these bytes could match. Only those at `nodes` are asked of this
+    /// content at all.
     pub(crate) fn possible(
         &self,
         bytes: ByteSet,
         length: usize,
         nodes: u64,
-        possible: &mut Vec<u64>,
-    ) -> bool {
+        possible: &mut Vec<Word>,
+    ) {
         possible.clear();
-        possible.extend_from_slice(&self.any);
-        for byte in bytes.and(self.needed).iter() {
-            let from = usize::from(byte) * self.words;
-            let more = self.by_byte.get(from..from + self.words);
-            for (all, more) in possible.iter_mut().zip(more.unwrap_or_default()) {
-                *all |= more;
-            }
-        }
-        let mut waiting = false;
-        for (at, word) in possible
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, word)| **word != 0)
-        {
-            *word &= bits(nodes).fold(0, |all, node| {
-                let place = usize::from(node) * self.words + at;
-                all | self.at_node.get(place).copied().unwrap_or_default()
-            });
-            for bit in bits(*word) {
-                let entry = at * 64 + usize::from(bit);
-                let gate = self.gates.get(entry).filter(|gate| {
-                    length >= gate.min_len
-                        && gate.set.is_none_or(|set| set.intersects(bytes))
-                        && gate.others.iter().all(|set| set.intersects(bytes))
-                });
-                match gate {
-                    Some(gate) => waiting |= gate.literal,
-                    None => *word &= !(1 << bit),
+        let needed = bytes.and(self.needed);
+        for (block, gates) in self.blocks.iter().zip(self.gates.chunks(BITS)) {
+            let mut word = block.possible(needed, length) & block.at(nodes);
+            for bit in ones(word & block.gated) {
+                let gate = gates.get(bit);
+                if !gate.is_some_and(|gate| gate.admits(bytes, length)) {
+                    word &= !(1 << bit);
                 }
             }
+            possible.push(word);
         }
-        waiting
     }
 
-    /// Whether an entry waits for a literal.
-    pub(crate) fn waits(&self, entry: usize) -> bool {
-        self.gates.get(entry).is_some_and(|gate| gate.literal)
+    /// Moves those that wait for no literal into `entries`; true when others are left.
+    pub(crate) fn release(&self, possible: &mut [Word], entries: &mut Vec<u32>) -> bool {
+        let mut waiting = 0;
+        for ((block, word), at) in self.blocks.iter().zip(possible).zip(0_usize..) {
+            let free = ones(*word & !block.waiting).map(|bit| at * BITS + bit);
+            entries.extend(free.filter_map(|entry| u32::try_from(entry).ok()));
+            *word &= block.waiting;
+            waiting |= *word;
+        }
+        waiting != 0
     }
 
-    pub(crate) fn of_literal(&self, literal: u32) -> &[u32] {
+    /// Moves those that waited for this literal.
+    pub(crate) fn found(&self, literal: u32, possible: &mut [Word], entries: &mut Vec<u32>) {
+        for &entry in self.of_literal(literal) {
+            let word = possible.get_mut(entry as usize / BITS);
+            let bit = 1 << (entry as usize % BITS);
+            if let Some(word) = word.filter(|word| **word & bit != 0) {
+                *word &= !bit;
+                entries.push(entry);
+            }
+        }
+    }
+
+    fn of_literal(&self, literal: u32) -> &[u32] {
         let at = literal as usize;
         let bounds = self.starts.get(at).zip(self.starts.get(at + 1));
         bounds
             .and_then(|(&from, &to)| self.entries_of.get(from as usize..to as usize))
             .unwrap_or_default()
     }
+}
+
+/// The numbers of the entries of a set.
+pub(crate) fn numbers(possible: &[Word]) -> impl Iterator<Item = usize> {
+    let words = possible.iter().zip(0_usize..);
+    words.flat_map(|(word, at)| ones(*word).map(move |bit| at * BITS + bit))
+}
+
+fn ones(mut word: Word) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        (bit < BITS).then_some(bit)
+    })
 }
 
 /// Builds one; literals get their numbers on the way.
@@ -116,9 +192,8 @@ impl Builder {
             .push((first.unwrap_or_default(), first.is_none()));
         self.gates.push(Gate {
             min_len: requirement.min_len,
+            sets: sets.collect(),
             literal: !requirement.literals.is_empty(),
-            set: sets.next(),
-            others: sets.collect(),
         });
         for literal in &requirement.literals {
             self.waiting.push((literals.number(literal), number));
@@ -129,37 +204,58 @@ impl Builder {
     pub(super) fn build(mut self, literals: usize, nodes: &[u8]) -> Index {
         self.waiting.sort_unstable();
         self.waiting.dedup();
-        let mut index = Index {
-            words: self.gates.len().div_ceil(64),
+        let needed = self
+            .entries
+            .iter()
+            .fold(ByteSet::EMPTY, |all, (set, _)| all.union(*set));
+        let blocks = self
+            .gates
+            .chunks(BITS)
+            .zip(self.entries.chunks(BITS))
+            .zip(nodes.chunks(BITS));
+        Index {
+            blocks: blocks
+                .map(|((gates, entries), nodes)| block(gates, entries, nodes))
+                .collect(),
+            needed,
             starts: starts(&self.waiting, literals),
             entries_of: self.waiting.into_iter().map(|(_, entry)| entry).collect(),
             gates: self.gates,
-            ..Index::default()
-        };
-        index.any.resize(index.words, 0);
-        index.by_byte.resize(index.words * 256, 0);
-        index.at_node.resize(index.words * MAX_NODES, 0);
-        for (at, node) in nodes.iter().enumerate() {
-            let place = usize::from(*node) * index.words + at / 64;
-            if let Some(word) = index.at_node.get_mut(place) {
-                *word |= 1 << (at % 64);
-            }
         }
-        for (at, (set, any)) in self.entries.into_iter().enumerate() {
-            let bit = 1 << (at % 64);
-            if let Some(word) = index.any.get_mut(at / 64).filter(|_| any) {
-                *word |= bit;
-            }
-            index.needed = index.needed.union(set);
-            for byte in set.iter() {
-                let place = usize::from(byte) * index.words + at / 64;
-                if let Some(word) = index.by_byte.get_mut(place) {
-                    *word |= bit;
-                }
-            }
-        }
-        index
     }
+}
+
+fn block(gates: &[Gate], entries: &[(ByteSet, bool)], nodes: &[u8]) -> Block {
+    let mut block = Block::default();
+    for (at, ((gate, (set, any)), node)) in gates.iter().zip(entries).zip(nodes).enumerate() {
+        let bit = 1 << at;
+        if *any {
+            block.any |= bit;
+        }
+        for byte in set.iter() {
+            if let Some(row) = block.by_byte.get_mut(usize::from(byte)) {
+                *row |= bit;
+            }
+        }
+        for row in block.by_length.iter_mut().skip(gate.min_len) {
+            *row |= bit;
+        }
+        let long = gate.min_len >= LENGTHS;
+        if let Some(row) = block.by_length.last_mut().filter(|_| long) {
+            *row |= bit;
+        }
+        if let Some(row) = block.at_node.get_mut(usize::from(*node)) {
+            *row |= bit;
+        }
+        block.nodes |= 1 << node;
+        if long || !gate.sets.is_empty() {
+            block.gated |= bit;
+        }
+        if gate.literal {
+            block.waiting |= bit;
+        }
+    }
+    block
 }
 
 fn starts(waiting: &[(u32, u32)], literals: usize) -> Vec<u32> {

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 
 use super::{
     alphabet,
-    index::{self, Index},
+    index::{self, Index, Word, numbers},
     literals::Collector,
     requirement::Requirement,
-    triggers::triggers,
+    triggers::{added, only_moves, triggers},
 };
-use crate::{bytes::ByteSet, transform::Transform};
+use crate::{
+    bytes::{ByteSet, bits},
+    transform::Transform,
+};
 
 /// A set of nodes is one machine word; a value whose rules need more gets a second plan.
 pub(crate) const MAX_NODES: usize = 64;
@@ -39,6 +42,8 @@ pub(crate) struct Step {
     pub(crate) case_only: bool,
     /// From a shorter input nothing long enough for any rule comes out, here or further on.
     pub(crate) least: usize,
+    /// The same of what comes out here.
+    pub(crate) need: usize,
 }
 
 /// A probe at a node.
@@ -68,6 +73,86 @@ pub(crate) struct Plan {
     pub(crate) always: u64,
     /// By alphabet.
     pub(crate) indexes: Vec<Index>,
+    /// By node: itself and those on the way to it.
+    above: Vec<u64>,
+    /// Bytes that make some step add a byte, and which, in an order in which one may follow from another.
+    adds: Vec<(ByteSet, ByteSet)>,
+    /// Nodes of which a value's bytes tell nothing if a step decodes one of these bytes on the way.
+    decoded: Vec<(ByteSet, u64)>,
+}
+
+impl Plan {
+    /// Nodes at which some rule could match this value, with those on the way to them. Steps that only move or remove
+    /// bytes make nothing of them that the value does not hold already: where its bytes and its length are not enough for
+    /// any rule, they need not be taken.
+    pub(crate) fn live(
+        &self,
+        alphabets: &[ByteSet],
+        bytes: ByteSet,
+        length: usize,
+        possible: &mut Vec<Word>,
+    ) -> u64 {
+        let mut all = bytes;
+        for (by, more) in &self.adds {
+            if by.intersects(all) {
+                all = all.union(*more);
+            }
+        }
+        let bytes = all.lowercase();
+        let all = all.union(bytes);
+        let acting = self.decoded.iter().filter(|(by, _)| by.intersects(all));
+        let decoded = acting.fold(0, |all, (_, nodes)| all | nodes) & self.occupied;
+        let Some(index) = self.index(alphabets, bytes) else {
+            return self.nodes;
+        };
+        index.possible(bytes, length, self.nodes, possible);
+        let sits = |entry: usize| self.entries.get(entry).map_or(0, |entry| 1 << entry.node);
+        let sitting = numbers(possible).fold(decoded, |all, entry| all | sits(entry));
+        bits(sitting).fold(0, |all, node| {
+            all | self
+                .above
+                .get(usize::from(node))
+                .copied()
+                .unwrap_or_default()
+        })
+    }
+
+    /// What is asked of contents of these bytes.
+    pub(crate) fn index(&self, alphabets: &[ByteSet], bytes: ByteSet) -> Option<&Index> {
+        let mut smallest = alphabets.iter().zip(&self.indexes);
+        let found = smallest.find(|(alphabet, _)| bytes.is_within(**alphabet));
+        found.map(|(_, index)| index)
+    }
+}
+
+impl Plan {
+    /// What `live` needs to know of the steps.
+    fn look_ahead(&mut self) {
+        self.above = vec![1];
+        for (at, step) in self.steps.iter().enumerate() {
+            let parent = self.above.get(usize::from(step.parent));
+            self.above
+                .push(parent.copied().unwrap_or_default() | 2 << at);
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let bit: u64 = 2 << at;
+            if only_moves(step.transform) {
+                self.adds.extend(added(step.transform));
+                continue;
+            }
+            let below = self.above.iter().zip(0_u32..);
+            let below = below.filter(|(above, _)| **above & bit != 0);
+            let below = below.fold(0, |all, (_, node)| all | 1 << node);
+            match self.decoded.iter_mut().find(|(by, _)| *by == step.triggers) {
+                Some((_, nodes)) => *nodes |= below,
+                None => self.decoded.push((step.triggers, below)),
+            }
+        }
+        // The slash that stands for a backslash may begin a comment, which becomes a space.
+        self.adds
+            .sort_unstable_by_key(|(_, more)| std::cmp::Reverse(more.iter().next()));
+        self.adds.dedup();
+    }
 }
 
 /// Builds one plan; literals get their numbers on the way.
@@ -126,6 +211,7 @@ impl Builder {
             triggers: triggers(transform),
             case_only: transform == Transform::Lowercase,
             least: usize::MAX,
+            need: usize::MAX,
         });
         self.nodes.insert((parent, transform), number);
         Some(number)
@@ -162,6 +248,7 @@ impl Builder {
             }
         }
         plan.steps = self.steps;
+        plan.look_ahead();
         plan
     }
 
@@ -175,6 +262,7 @@ impl Builder {
         }
         for (at, step) in self.steps.iter_mut().enumerate().rev() {
             let need = needs.get(at + 1).copied().unwrap_or_default();
+            step.need = need;
             step.least = shortest_input(step.transform, need);
             if let Some(above) = needs.get_mut(usize::from(step.parent)) {
                 *above = step.least.min(*above);

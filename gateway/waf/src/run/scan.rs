@@ -6,9 +6,10 @@ use super::{
     trie::{Class, Trie},
 };
 use crate::{
-    bytes::{ByteSet, bits},
+    bytes::ByteSet,
     compile::{
         Program, alphabet,
+        index::Word,
         plan::{Plan, Probe},
     },
     limits::Budget,
@@ -50,7 +51,7 @@ pub(crate) struct Scanner {
     trie: Trie,
     literals: Marks,
     /// Entries that the content at hand could match, as bits.
-    possible: Vec<u64>,
+    possible: Vec<Word>,
     /// Those to be asked.
     entries: Vec<u32>,
     /// What rules that look at several nodes were asked already: rule, test, content.
@@ -115,7 +116,14 @@ impl Scanner {
             return;
         }
         let mut clean = true;
-        self.trie.grow(plan, value, ByteSet::of(value), budget);
+        let bytes = ByteSet::of(value);
+        let alphabets = self.alphabets.get_or_insert_with(alphabet::all);
+        let live = plan.live(alphabets, bytes, value.len(), &mut self.possible);
+        if live == 0 {
+            self.memo.note(program.serial, number, value);
+            return;
+        }
+        self.trie.grow(plan, live, value, bytes, budget);
         self.asked.clear();
         for class in 0..self.trie.classes.len() {
             let Some(&class) = self.trie.classes.get(class) else {
@@ -188,25 +196,12 @@ impl Scanner {
         self.entries.clear();
         let alphabets = self.alphabets.get_or_insert_with(alphabet::all);
         let content = self.trie.content(class.content, value);
-        let smallest = alphabets.iter().zip(&plan.indexes);
-        let Some((_, index)) = smallest
-            .into_iter()
-            .find(|(alphabet, _)| class.bytes.is_within(**alphabet))
-        else {
+        let Some(index) = plan.index(alphabets, class.bytes) else {
             return;
         };
-        let waiting = index.possible(
-            class.bytes,
-            content.len(),
-            class.nodes & plan.occupied,
-            &mut self.possible,
-        );
-        let entries = &mut self.entries;
-        for (at, word) in (0..).zip(&self.possible) {
-            let all = bits(*word).map(|bit| at * 64 + u32::from(bit));
-            entries.extend(all.filter(|&entry| !index.waits(entry as usize)));
-        }
-        if !waiting {
+        let (entries, possible) = (&mut self.entries, &mut self.possible);
+        index.possible(class.bytes, content.len(), class.nodes, possible);
+        if !index.release(possible, entries) {
             return;
         }
         budget.charge(content.len());
@@ -216,14 +211,7 @@ impl Scanner {
             literals.insert(literal);
         });
         for &literal in &literals.list {
-            for &entry in index.of_literal(literal) {
-                let word = self.possible.get_mut(entry as usize / 64);
-                let bit = 1 << (entry % 64);
-                if let Some(word) = word.filter(|word| **word & bit != 0) {
-                    *word &= !bit;
-                    entries.push(entry);
-                }
-            }
+            index.found(literal, possible, entries);
         }
         literals.clear();
         // What is found first does not depend on where in the content a literal stands.

@@ -42,13 +42,21 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    pub(super) fn grow(&mut self, plan: &Plan, value: &[u8], bytes: ByteSet, budget: &mut Budget) {
+    /// Only `live` nodes, of which each has those on the way to it among them.
+    pub(super) fn grow(
+        &mut self,
+        plan: &Plan,
+        live: u64,
+        value: &[u8],
+        bytes: ByteSet,
+        budget: &mut Budget,
+    ) {
         self.changed = 0;
         self.dead = 0;
         self.classes.clear();
         self.classes.push(Class {
             content: 0,
-            nodes: plan.nodes,
+            nodes: plan.nodes & live,
             bytes: bytes.lowercase(),
         });
         if self.buffers.len() < plan.steps.len() {
@@ -58,12 +66,12 @@ impl Trie {
         let acting = bytes.and(plan.acted_on).iter();
         let mut pending = acting.fold(plan.always, |all, byte| {
             all | plan.by_byte.get(usize::from(byte)).unwrap_or(&0)
-        });
+        }) & live;
         // Children have higher numbers than their parents.
         while let Some(node) = bits(pending).next() {
             pending &= pending - 1;
             if self.step(plan, node, value, bytes, budget) {
-                pending |= plan.children.get(usize::from(node)).unwrap_or(&0);
+                pending |= plan.children.get(usize::from(node)).unwrap_or(&0) & live;
             }
         }
     }
@@ -121,6 +129,11 @@ impl Trie {
             };
             let input = content_at(parent.content, value, before);
             if step.transform.apply(input, out) {
+                if out.len() < step.need {
+                    self.dead |= bit;
+                    self.leave_value(bit);
+                    return true;
+                }
                 node.content = at + 1;
                 node.bytes = ByteSet::of(out);
                 if !step.case_only {
