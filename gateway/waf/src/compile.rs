@@ -11,11 +11,11 @@ pub(crate) mod requirement;
 mod triggers;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use fold::Folded;
+use fold::{Folded, PHASES, Settled};
 use literals::{Collector, Literals};
 use plan::{Builder, Plan, Probe, Requirements};
 use requirement::Requirement;
@@ -47,6 +47,8 @@ pub(crate) struct Program {
     /// The variables that count anomaly scores.
     pub(crate) scores: Scores,
     pub(crate) folded: Folded,
+    /// By rule: what it and those after it leave that are then not asked.
+    pub(crate) settled: Vec<Option<Settled>>,
     /// What any rule reads; the rest is not even collected.
     pub(crate) reads: Variables,
 }
@@ -79,7 +81,7 @@ impl Reading {
 impl Program {
     pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
         static SERIALS: AtomicU64 = AtomicU64::new(1);
-        let folded = fold::fold(&rules, &names);
+        let mut folded = fold::fold(&rules, &names);
         let mut planner = Planner::default();
         let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
         let mut direct: [Vec<u32>; 5] = Default::default();
@@ -106,6 +108,7 @@ impl Program {
                 list.push(number);
             }
         }
+        let settled = settle(&rules, &mut folded, &mut direct);
         let mut all: [Vec<u32>; 5] = Default::default();
         for (rule, number) in rules.iter().zip(0_u32..) {
             let list = rule.phase.and_then(|phase| all.get_mut(phase as usize));
@@ -134,6 +137,7 @@ impl Program {
             scores: Scores::of(&names),
             names,
             folded,
+            settled,
             reads,
         })
     }
@@ -157,6 +161,48 @@ fn is_idle(rule: &Rule, number: u32, rules: &[Rule], dead: &[bool]) -> bool {
         && over
             .filter(|(other, _)| other.phase == rule.phase)
             .all(|(_, dead)| *dead)
+}
+
+/// Rules that follow upon each other and leave the same whatever the request are one: of each such run the first stays
+/// in the list and stands for all. What may run or land between two of them ends a run.
+fn settle(rules: &[Rule], folded: &mut Folded, direct: &mut [Vec<u32>; 5]) -> Vec<Option<Settled>> {
+    let mut made: Vec<Option<Settled>> = rules.iter().map(|_| None).collect();
+    let targets: BTreeSet<u32> = rules.iter().filter_map(|rule| rule.skip_to).collect();
+    let is_scanned = |number: u32, phase: Phase| {
+        let rule = rules.get(number as usize);
+        rule.is_some_and(|rule| {
+            rule.phase.is_none_or(|own| own == phase)
+                && rule.links.first().is_some_and(Link::is_scannable)
+        })
+    };
+    for (list, phase) in direct.iter_mut().zip(PHASES) {
+        let mut head: Option<u32> = None;
+        let mut last = 0;
+        list.retain(|&number| {
+            let own = folded
+                .settled
+                .get_mut(number as usize)
+                .and_then(Option::take);
+            let Some(own) = own else {
+                head = None;
+                return true;
+            };
+            let open = head.filter(|&head| {
+                targets.range(head + 1..=number).next().is_none()
+                    && !(last..number).any(|between| is_scanned(between, phase))
+            });
+            last = number;
+            let at = open.unwrap_or(number) as usize;
+            match made.get_mut(at) {
+                Some(Some(run)) => run.then(own),
+                Some(empty) => *empty = Some(own),
+                None => {}
+            }
+            head = open.or(Some(number));
+            open.is_none()
+        });
+    }
+    made
 }
 
 /// What all of two tests need.

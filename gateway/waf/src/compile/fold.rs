@@ -12,7 +12,8 @@ use crate::{
     operator::{Operator, compare::number},
     rule::{Action, Change, Effect, Link, Name, Phase, Rule, Which},
     text::{Names, Part, Text},
-    variable::{DYNAMIC, Target, Variable, Variables},
+    transform::Transform,
+    variable::{DYNAMIC, Selector, Target, Variable, Variables},
 };
 
 /// What is known of a variable. One that is in no map was never set.
@@ -40,9 +41,84 @@ pub(crate) struct Folded {
     pub(crate) dead: Vec<bool>,
     /// Matches always, and others were settled by what it sets.
     pub(crate) fixed: Vec<bool>,
+    /// What a rule that matches always, and nobody hears of, leaves behind.
+    pub(crate) settled: Vec<Option<Settled>>,
 }
 
-const PHASES: [Phase; 5] = [
+/// What rules leave behind whatever the request: put in its place without asking them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// What variables come to hold; nothing: they are taken away.
+    pub(crate) slots: Vec<(u16, Option<Vec<u8>>)>,
+    /// MATCHED_VAR and what its name is made of.
+    pub(crate) last: Option<Last>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) label: &'static str,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Settled {
+    /// Of a rule that matches, by what is known before and after it.
+    fn of(rule: &Rule, last: Option<Last>, names: &Names, after: &State) -> Option<Self> {
+        let [link] = rule.links.as_slice() else {
+            return None;
+        };
+        let heard = rule.log || rule.effect != Effect::Pass || rule.level.is_some();
+        if heard || rule.skip_to.is_some() || link.capture {
+            return None;
+        }
+        let slot = |action: &Action| match action {
+            Action::Set(Name::Slot(slot), _) if names.is_own(*slot) => match after.get(slot)? {
+                Known::Value(value) => Some((*slot, Some(value.clone()))),
+                Known::Unset => Some((*slot, None)),
+                Known::No => None,
+            },
+            _ => None,
+        };
+        let slots = link.actions.iter().map(slot).collect::<Option<_>>()?;
+        Some(Self { slots, last })
+    }
+
+    /// Adds what the next rule leaves.
+    pub(crate) fn then(&mut self, next: Self) {
+        let overwritten = |slot: u16| next.slots.iter().any(|(own, _)| *own == slot);
+        self.slots.retain(|(slot, _)| !overwritten(*slot));
+        self.slots.extend(next.slots);
+        self.last = next.last.or_else(|| self.last.take());
+    }
+}
+
+/// What a rule that is sure to match matches.
+fn matched(rule: &Rule, state: &State) -> Option<Last> {
+    let target = rule.links.first()?.targets.first()?;
+    let pipeline = &rule.links.first()?.pipeline;
+    let mut content = known_values(target, state)?.pop()?;
+    transform_all(pipeline, &mut content);
+    let name = match &target.selector {
+        Selector::Name(name) => name.clone(),
+        Selector::All | Selector::Pattern(_) => Box::default(),
+    };
+    Some(Last {
+        label: target.label,
+        name,
+        content,
+    })
+}
+
+fn transform_all(pipeline: &[Transform], value: &mut Vec<u8>) {
+    let mut out = Vec::new();
+    for transform in pipeline {
+        if transform.apply(value, &mut out) {
+            std::mem::swap(value, &mut out);
+        }
+    }
+}
+
+pub(super) const PHASES: [Phase; 5] = [
     Phase::RequestHeaders,
     Phase::RequestBody,
     Phase::ResponseHeaders,
@@ -54,6 +130,7 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
     let mut folded = Folded {
         dead: vec![false; rules.len()],
         fixed: vec![false; rules.len()],
+        settled: rules.iter().map(|_| None).collect(),
     };
     // A caller may leave phases out: a refused request goes straight to logging, many answers are not looked at. Only
     // the body's phase is sure to follow the first.
@@ -179,7 +256,13 @@ fn pass(
             Holds::Always => mark(&mut folded.fixed, at),
             Holds::Maybe => {}
         }
+        let last = matched(rule, now).filter(|_| holds == Holds::Always);
         act(rule, names, holds, now);
+        if let Some(settled) = folded.settled.get_mut(at)
+            && holds == Holds::Always
+        {
+            *settled = Settled::of(rule, last, names, now);
+        }
         let now = now.clone();
         if matches!(rule.effect, Effect::Allow | Effect::AllowPhase) {
             pass.jumps.push((usize::MAX, now.clone()));
@@ -311,12 +394,7 @@ fn link_holds(link: &Link, state: &State) -> Holds {
         return Holds::Maybe;
     };
     let holds = values.into_iter().any(|mut value| {
-        let mut out = Vec::new();
-        for transform in &link.pipeline {
-            if transform.apply(&value, &mut out) {
-                std::mem::swap(&mut value, &mut out);
-            }
-        }
+        transform_all(&link.pipeline, &mut value);
         test.holds(&value, &operand, &mut Budget::new(u64::MAX))
     });
     if holds { Holds::Always } else { Holds::Never }
@@ -433,6 +511,50 @@ mod tests {
             .filter(|(_, dead)| **dead)
             .map(|(rule, _)| rule.id)
             .collect()
+    }
+
+    #[test]
+    fn rules_that_leave_the_same_whatever_the_request_are_one() {
+        let rules = r#"
+SecAction "id:1,phase:1,pass,nolog,setvar:tx.a=1"
+SecRule &TX:b "@eq 0" "id:2,phase:1,pass,nolog,setvar:tx.b=%{tx.a}"
+SecAction "id:3,phase:1,pass,nolog,setvar:tx.a=+2,setvar:!tx.c"
+SecRule ARGS "@rx x" "id:4,phase:1,pass,nolog,skipAfter:END"
+SecAction "id:5,phase:1,pass,nolog,setvar:tx.a=9"
+SecMarker END
+SecAction "id:6,phase:1,pass,nolog,setvar:tx.d=7"
+"#;
+        let source = Source::SecLang(seclang::Source {
+            name: "t",
+            text: rules,
+        });
+        let program = Ruleset::load(&[source], &seclang::NoFiles).unwrap().program;
+        let ids = |list: &[u32]| -> Vec<u32> {
+            let rules = list.iter().filter_map(|at| program.rules.get(*at as usize));
+            rules.map(|rule| rule.id).collect()
+        };
+        let [first, ..] = &program.direct;
+        assert_eq!(ids(first), [1, 5, 6]);
+        let run = program.settled.first().unwrap().as_ref().unwrap();
+        let slot = |name: &str| {
+            program
+                .names
+                .known(crate::variable::Variable::Tx, name.as_bytes())
+        };
+        let mut left: Vec<_> = run
+            .slots
+            .iter()
+            .map(|(slot, value)| (Some(*slot), value.as_deref()))
+            .collect();
+        left.sort();
+        let mut expected = vec![
+            (slot("a"), Some(&b"3"[..])),
+            (slot("b"), Some(b"1")),
+            (slot("c"), None),
+        ];
+        expected.sort();
+        assert_eq!(left, expected);
+        assert_eq!(run.last.as_ref().unwrap().content, b"0");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Comparison {
             R::Contains => memchr::memmem::find(value, operand).is_some(),
             R::StartsWith => value.starts_with(operand),
             R::EndsWith => value.ends_with(operand),
-            R::Within => value.is_empty() || memchr::memmem::find(operand, value).is_some(),
+            R::Within => is_within(value, operand),
             R::ContainsWord => contains_word(value, operand),
             R::Eq => number(value) == number(operand),
             R::Ne => number(value) != number(operand),
@@ -65,6 +65,19 @@ impl Comparison {
             _ => Requirement::none(),
         }
     }
+}
+
+/// Of a short list a searcher costs more to set up than the search.
+fn is_within(value: &[u8], list: &[u8]) -> bool {
+    const SHORT: usize = 1024;
+    let Some(&first) = value.first() else {
+        return true;
+    };
+    if list.len() > SHORT {
+        return memchr::memmem::find(list, value).is_some();
+    }
+    memchr::memchr_iter(first, list)
+        .any(|at| list.get(at..).is_some_and(|rest| rest.starts_with(value)))
 }
 
 fn contains_word(value: &[u8], word: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use regex_automata::{
     nfa::thompson::{NFA, WhichCaptures},
     util::syntax,
 };
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::{
     backtrack::{self, Backtracker},
@@ -196,12 +196,46 @@ pub(crate) struct NamePattern {
     /// As written: rules that select alike share one reading of the value.
     text: Box<str>,
     regex: meta::Regex,
+    /// The pattern is this beginning and nothing else: the usual way to name what rules themselves made up.
+    start: Option<Box<[u8]>>,
 }
 
 impl NamePattern {
     pub(crate) fn is_match(&self, name: &[u8]) -> bool {
-        self.regex.is_match(name)
+        match &self.start {
+            Some(start) => name
+                .get(..start.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(start)),
+            None => self.regex.is_match(name),
+        }
     }
+}
+
+/// What every match begins with, where that is all a pattern asks. Read blind to case.
+fn start(hir: &Hir) -> Option<Box<[u8]>> {
+    let HirKind::Concat(parts) = hir.kind() else {
+        return None;
+    };
+    let (first, rest) = parts.split_first()?;
+    let mut start = Vec::new();
+    for part in rest {
+        match part.kind() {
+            HirKind::Literal(literal) => start.extend_from_slice(&literal.0),
+            HirKind::Class(Class::Bytes(class)) => {
+                let mut bytes = class
+                    .ranges()
+                    .iter()
+                    .flat_map(|range| range.start()..=range.end());
+                let byte = bytes.next()?;
+                if bytes.any(|other| !other.eq_ignore_ascii_case(&byte)) {
+                    return None;
+                }
+                start.push(byte);
+            }
+            _ => return None,
+        }
+    }
+    matches!(first.kind(), HirKind::Look(Look::Start)).then(|| start.into())
 }
 
 impl PartialEq for NamePattern {
@@ -225,6 +259,7 @@ pub(crate) fn selector(pattern: &str) -> Result<NamePattern, String> {
     Ok(NamePattern {
         text: pattern.into(),
         regex,
+        start: start(&hir),
     })
 }
 
@@ -251,4 +286,44 @@ fn states(hir: &Hir) -> Result<usize, String> {
         .nfa_size_limit(Some(MAX_NFA_BYTES));
     let nfa = NFA::compiler().configure(config).build_from_hir(hir);
     Ok(nfa.map_err(|error| error.to_string())?.states().len())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_that_is_a_beginning_takes_what_its_pattern_takes() {
+        for (pattern, plain) in [
+            ("^header_name_1_", true),
+            ("^a", true),
+            ("^ab$", false),
+            ("^a[bc]", false),
+            ("a", false),
+            ("^a?b", false),
+            ("^a|b", false),
+        ] {
+            let selector = selector(pattern).unwrap();
+            assert_eq!(selector.start.is_some(), plain, "{pattern}");
+            for name in [
+                "",
+                "a",
+                "A",
+                "ab",
+                "aB_",
+                "xa",
+                "HEADER_name_1_x",
+                "b",
+                "header_name_1",
+            ] {
+                let asked = selector.regex.is_match(name.as_bytes());
+                assert_eq!(
+                    selector.is_match(name.as_bytes()),
+                    asked,
+                    "{pattern} {name}"
+                );
+            }
+        }
+    }
 }

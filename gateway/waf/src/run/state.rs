@@ -7,7 +7,7 @@ use super::tx::Tx;
 use crate::{
     body,
     collections::{Clock, Update, seconds_of},
-    compile::Program,
+    compile::{Program, fold::Settled},
     operator::compare::number,
     outside::Outside,
     rule::{Change, Name},
@@ -97,6 +97,20 @@ impl State {
             value.clone_from(&self.var);
         }
         self.matched += 1;
+    }
+
+    /// What rules leave that need not be asked.
+    pub(crate) fn settle(&mut self, settled: &Settled) {
+        for (slot, value) in &settled.slots {
+            match value {
+                Some(value) => self.tx.put(*slot, value),
+                None => self.tx.update(*slot, Update::Unset),
+            }
+        }
+        if let Some(last) = &settled.last {
+            self.matched = 0;
+            self.note(last.label, &last.name, &last.content);
+        }
     }
 
     pub(crate) fn set(

@@ -88,6 +88,12 @@ impl Walk<'_> {
             if self.state.engine == Some(Engine::Off) {
                 return;
             }
+            if let Some(Some(settled)) = program.settled.get(next as usize)
+                && !self.tuning.plain
+            {
+                self.state.settle(settled);
+                continue;
+            }
             if self.tuning.is_disabled(next)
                 || self.is_removed(rule)
                 || !self.matches_timed(next, rule, own, contents)
@@ -421,7 +427,7 @@ impl Walk<'_> {
     pub(super) fn is_target_removed(&self, rule: &Rule, variable: Variable, name: &[u8]) -> bool {
         self.removals().any(|action| match action {
             Action::RemoveTarget(which, target) => {
-                which.takes(rule) && target.covers(variable, name)
+                target.covers(variable, name) && which.takes(rule)
             }
             _ => false,
         })
