@@ -335,6 +335,19 @@ impl Policy {
         })
     }
 
+    /// Where rules keep something between requests, each store once.
+    #[must_use]
+    pub fn collections(&self) -> Vec<&Arc<waf::Collections>> {
+        let mut stores: Vec<&Arc<waf::Collections>> = Vec::new();
+        for (_, rules, _) in self.rulesets().filter(|(_, rules, _)| rules.keeps()) {
+            let store = rules.collections();
+            if !stores.iter().any(|known| Arc::ptr_eq(known, store)) {
+                stores.push(store);
+            }
+        }
+        stores
+    }
+
     pub(crate) fn changed(&self, id: CheckId) -> bool {
         self.checks
             .get(usize::from(id.0))

@@ -191,6 +191,13 @@ fn describe(shared: &Shared, status: &Status) -> Value {
 /// Reads a number that the traffic side keeps.
 type Read = fn(&Shared) -> u64;
 
+/// All stores of the policy in service together.
+fn kept(shared: &Shared, read: fn(&waf::Collections) -> u64) -> u64 {
+    let snapshot = shared.load();
+    let stores = snapshot.policy.collections();
+    stores.iter().map(|store| read(store)).sum()
+}
+
 /// Shows what the gateway keeps outside of the metrics themselves.
 ///
 /// # Errors
@@ -204,7 +211,7 @@ pub(crate) fn show_shared(
         let shared = Arc::clone(shared);
         move || read(&shared)
     };
-    let gauges: [(&str, &str, Read); 6] = [
+    let gauges: [(&str, &str, Read); 10] = [
         (
             "body_bytes_held",
             "Bytes of request bodies held back now.",
@@ -214,6 +221,26 @@ pub(crate) fn show_shared(
             "response_bytes_held",
             "Bytes of answers held back now.",
             Shared::held_answer_bytes,
+        ),
+        (
+            "body_bytes_held_max",
+            "Bytes of request bodies that may be held back together.",
+            |shared| shared.load().policy.settings().limits.held_body_total,
+        ),
+        (
+            "response_bytes_held_max",
+            "Bytes of answers that may be held back together.",
+            |shared| shared.load().policy.settings().limits.held_response_total,
+        ),
+        (
+            "waf_collection_entries",
+            "Records that WAF rules keep between requests now.",
+            |shared| kept(shared, |store| store.entries() as u64),
+        ),
+        (
+            "waf_collection_bytes",
+            "Bytes of what WAF rules keep between requests now.",
+            |shared| kept(shared, |store| store.bytes() as u64),
         ),
         (
             "ready",
@@ -237,6 +264,12 @@ pub(crate) fn show_shared(
     for (name, help, read) in gauges {
         metrics.watch(name, help, Gauge, at(read))?;
     }
+    metrics.watch(
+        "waf_collection_evicted_total",
+        "Records of WAF rules that had to go before their time for want of room.",
+        Counter,
+        at(|shared| kept(shared, waf::Collections::evicted)),
+    )?;
     metrics.watch(
         "limiter_keys_dropped_total",
         "Keys that still counted and were dropped for want of room.",

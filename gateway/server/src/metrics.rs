@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     servers: Mutex<BTreeSet<(String, String)>>,
     /// What WAF rules found.
     pub(crate) matches: Matches,
+    /// Answers that were cut off after the client had some of them.
+    pub(crate) cut: IntCounter,
     /// Event lines that were lost.
     pub(crate) events_dropped: IntCounter,
 }
@@ -112,6 +114,10 @@ impl Metrics {
                 "Matches of WAF rules in requests and answers, by check and family of rules.",
                 &["check", "family"],
             )?),
+            cut: register.counter(
+                "responses_cut_total",
+                "Answers that were refused when the client had some of them.",
+            )?,
             events_dropped: register
                 .counter("events_dropped_total", "Event lines that were lost.")?,
             servers: Mutex::default(),

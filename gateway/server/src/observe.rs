@@ -94,6 +94,9 @@ impl Watch {
             let policy = &record.snapshot.policy;
             self.metrics.matches.count(policy, &decision.facts);
         }
+        if record.detail == "response_cut" {
+            self.metrics.cut.inc();
+        }
         let version = record.snapshot.version;
         let known = self.resolved.load();
         match known.iter().find(|(of, _)| *of == version) {

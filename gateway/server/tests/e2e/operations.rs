@@ -312,10 +312,14 @@ fn rules_and_dashboard_name_metrics_that_exist() {
             "limit",
             "{check: rate_limit, key: [ip], limit: 1/1h, mode: observe}",
         )
-        .route("{name: all, match: {path: \"/*\"}, to: app, use: [nets, limit], public: test}");
-    let gateway = Gateway::start(&plan);
+        .check("scan", "{check: waf, rules: [waf/*.yaml], mode: observe}")
+        .route(
+            "{name: all, match: {path: \"/*\"}, to: app, use: [nets, limit, scan], public: test}",
+        );
+    let gateway = Gateway::start(&plan.rules());
     exchange(gateway.http, get("/", ""));
-    exchange(gateway.http, get("/", ""));
+    exchange(gateway.http, get("/?q=<script>alert(1)</script>", ""));
+    gateway.metric_reaches("palisade_waf_matches_total", &[], 1.0);
     gateway.replace_text("version: nonsense");
     gateway.admin_ask("POST", "/reload");
     gateway.metric_reaches("palisade_requests_total", &[], 2.0);
