@@ -56,6 +56,18 @@ impl Bodies {
     }
 }
 
+/// SecRequestBodyLimitAction, and what to say of it. What lies past the part would reach the application unseen: that is
+/// what an attacker pads for, and bodies are held up to a limit that is the operator's to raise.
+pub(super) fn limit_action(value: &str) -> Result<Option<&'static str>, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "reject" => Ok(None),
+        "processpartial" => Ok(Some(
+            "ProcessPartial does nothing: a longer body is refused, since its rest would pass unseen",
+        )),
+        _ => Err(format!("Reject or ProcessPartial, not `{value}`")),
+    }
+}
+
 fn switch(value: &str) -> Result<bool, String> {
     match value.to_ascii_lowercase().as_str() {
         "on" => Ok(true),

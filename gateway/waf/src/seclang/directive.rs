@@ -1,6 +1,6 @@
 //! Directives other than rules: what each does, which of them the gateway's own settings govern, which are refused.
 
-use super::{Loader, Source, at, engine, lexer::Directive, rule, target, which};
+use super::{Loader, Source, at, bodies, engine, lexer::Directive, rule, target, which};
 use crate::{
     fault::Fault,
     rule::{Origin, Rule, Which},
@@ -22,7 +22,6 @@ pub(super) const GOVERNED: &[&str] = &[
     "sectmpdir",
     // Bodies are held in memory; what is too long is refused.
     "secrequestbodyinmemorylimit",
-    "secrequestbodylimitaction",
     "secstreaminbodyinspection",
     "secstreamoutbodyinspection",
     "secdisablebackendcompression",
@@ -176,6 +175,11 @@ impl Loader<'_> {
             "sechttpblkey" => {
                 let message = "@rbl never matches: rules ask no name server".to_owned();
                 self.warnings.push(at(origin, message));
+            }
+            "secrequestbodylimitaction" => {
+                if let Some(message) = bodies::limit_action(value)? {
+                    self.warnings.push(at(origin, message.to_owned()));
+                }
             }
             _ if self.bodies.take(name, &directive.arguments)? => {}
             _ if GOVERNED.contains(&name) => {}
