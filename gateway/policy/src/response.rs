@@ -26,6 +26,8 @@ pub struct BodyNeed {
     pub hold: u64,
     /// Decoded bytes that are read at most.
     pub inspect: u64,
+    /// Applications are not asked for parts of bodies.
+    pub strips_ranges: bool,
     /// Media types that are read.
     types: Arc<[MediaType]>,
 }
@@ -50,6 +52,8 @@ pub enum Over {
 pub enum Unread {
     /// Longer than is inspected.
     Long,
+    /// A part of a body, or several: what they say together is not seen.
+    Part,
     /// In a coding that the gateway does not know.
     Coding,
     /// Not what its coding says, or larger inside than the gateway opens.
@@ -105,8 +109,27 @@ impl BodyNeed {
         Self {
             hold,
             inspect,
+            strips_ranges: false,
             types: types.into(),
         }
+    }
+
+    pub(crate) fn stripping(self, strips_ranges: bool) -> Self {
+        Self {
+            strips_ranges,
+            ..self
+        }
+    }
+
+    /// Whether this is a part, or several, of a body that is read. What several are parts of is not told.
+    #[must_use]
+    pub fn reads_part(&self, status: u16, content_type: Option<&HeaderValue>) -> bool {
+        const SEVERAL: &[u8] = b"multipart/byteranges";
+        let several = |value: &HeaderValue| {
+            let start = value.as_bytes().trim_ascii_start().get(..SEVERAL.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(SEVERAL))
+        };
+        status == 206 && (self.reads(content_type) || content_type.is_some_and(several))
     }
 
     /// Whether answers of this type are read. A body without a type is: browsers guess one.
@@ -126,6 +149,7 @@ impl BodyNeed {
         Self {
             hold: self.hold.max(other.hold),
             inspect: self.inspect.max(other.inspect),
+            strips_ranges: self.strips_ranges || other.strips_ranges,
             types: both.collect(),
         }
     }

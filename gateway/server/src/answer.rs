@@ -183,6 +183,13 @@ impl Answer<'_> {
             return Ok(None);
         }
         let need = policy.response_need(route).and_then(|need| need.body);
+        let kind = headers.get(CONTENT_TYPE);
+        if need
+            .as_ref()
+            .is_some_and(|need| need.reads_part(status, kind))
+        {
+            self.unread(facts, Unread::Part)?;
+        }
         let Some(need) = need.filter(|need| self.carries(need)) else {
             return self.end(facts);
         };

@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, IF_RANGE, RANGE, TE,
+    UPGRADE,
 };
 use http::{HeaderValue, Version};
 use pingora_core::upstreams::peer::HttpPeer;
@@ -12,6 +13,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use policy::decision::{Outcome, Permit, Reason};
+use policy::response::BodyNeed;
 use policy::{Policy, client, codec, framing};
 use smallvec::SmallVec;
 
@@ -95,10 +97,14 @@ pub(crate) fn request(
         upstream.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
         upstream.insert_header(UPGRADE, HeaderValue::from_static("websocket"))?;
     }
-    if reads_answer(ctx)
-        && let Some(codings) = codec::acceptable(&upstream.headers)
-    {
-        upstream.insert_header(ACCEPT_ENCODING, codings)?;
+    if let Some(need) = reads_answer(ctx) {
+        if let Some(codings) = codec::acceptable(&upstream.headers) {
+            upstream.insert_header(ACCEPT_ENCODING, codings)?;
+        }
+        if need.strips_ranges {
+            upstream.remove_header(&RANGE);
+            upstream.remove_header(&IF_RANGE);
+        }
     }
     if ctx
         .decision
@@ -113,14 +119,13 @@ pub(crate) fn request(
     Ok(())
 }
 
-/// Whether some check waits for the answer's body.
-fn reads_answer(ctx: &Ctx) -> bool {
-    let waits = |decision: &policy::decision::Decision| !decision.facts.suspended.is_empty();
-    ctx.decision.as_ref().is_some_and(waits)
-        && ctx
-            .route
-            .and_then(|route| ctx.snapshot.policy.response_need(route))
-            .is_some_and(|need| need.body.is_some())
+/// What checks that wait for the answer read of its body.
+fn reads_answer(ctx: &Ctx) -> Option<BodyNeed> {
+    let decision = ctx.decision.as_ref()?;
+    if decision.facts.suspended.is_empty() {
+        return None;
+    }
+    ctx.snapshot.policy.response_need(ctx.route?)?.body
 }
 
 /// The canonical path and the raw query; the host that was judged.

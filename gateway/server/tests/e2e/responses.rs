@@ -784,6 +784,12 @@ fn leaks_of_applications_are_stopped_and_talk_of_them_is_not() {
             9015,
             "{\"stack\":\"TypeError: x\\n    at f (\\u002fsrv)\\n    at g (/srv/a.js:3:9)\"}",
         ),
+        (9022, "-----BEGIN PRIVATE\u{20}KEY-----\nMIIEvQ"),
+        (
+            9022,
+            "{\"key\":\"-----BEGIN RSA PRIVATE\u{20}KEY-----\\nMIIEow\"}",
+        ),
+        (9022, "-----BEGIN OPENSSH PRIVATE\u{20}KEY-----\nb3Bl"),
         (9023, "<html><head><title>Index of /backup/</title></head>"),
         (9024, "<title>PHP 8.3.6 - phpinfo()</title>"),
     ];
@@ -796,6 +802,9 @@ fn leaks_of_applications_are_stopped_and_talk_of_them_is_not() {
         "{\"error\": \"validation\", \"field\": \"near\", \"line\": 7, \"at\": \"2026-01-01T10:00:00Z\"}",
         "user:x:1000:1000::/home:/bin/sh is how a line looks; root is the first. Call 0:0 a draw.",
         "<script src=\"/static/app.js?v=3:9\"></script> at https://example.test/a.js:10 he said",
+        "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----\nMIID and a private key -----BEGIN A PRIVATE LETTER-----",
+        "Dear PHP: phpinfo() prints settings. <title>How phpinfo() works</title>",
         "ORA is a prefix; SQLSTATE 42000 is a code; SQLite and PostgreSQL are databases.",
     ];
     let all: Vec<_> = leaks.iter().map(|(_, text)| (*text).to_owned()).collect();
@@ -811,7 +820,7 @@ fn leaks_of_applications_are_stopped_and_talk_of_them_is_not() {
     });
     let rules = std::fs::read(certs::root().join("policies/answers/leaks.yaml")).unwrap();
     let check = "{check: waf, rules: [answers/*.yaml]}";
-    let plan = Plan::checked(origin.address, check).file("answers/leaks.yaml", rules);
+    let plan = Plan::checked(origin.address, check).file("answers/leaks.yaml", rules.clone());
     let gateway = Gateway::start(&plan);
     for (number, (rule, text)) in leaks.iter().enumerate() {
         let name = format!("leak-{number}");
@@ -824,10 +833,72 @@ fn leaks_of_applications_are_stopped_and_talk_of_them_is_not() {
             "{rule}: {event}"
         );
     }
+    let text = String::from_utf8(rules).unwrap();
+    let ids = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- id: "));
+    for rule in ids.map(|rule| rule.parse::<u64>().unwrap()) {
+        assert!(
+            leaks.iter().any(|(known, _)| *known == rule),
+            "{rule} has no case"
+        );
+    }
     for (number, text) in harmless.iter().enumerate() {
         let seen = exchange(gateway.http, get(&format!("/h{number}"), ""));
         assert_eq!((seen.status, seen.text().as_str()), (200, *text));
     }
+}
+
+/// An application that knows ranges: the first half of the leak is the part, or what it was asked for is the whole.
+fn in_parts() -> Origin {
+    Origin::scripted(|seen| {
+        let kind = if seen.target.starts_with("/film") {
+            "Content-Type: video/mp4\r\n"
+        } else if seen.target.starts_with("/several") {
+            "Content-Type: multipart/byteranges; boundary=x\r\n"
+        } else {
+            TEXT
+        };
+        let reply = match seen.header("range") {
+            Some(_) => answer(206, kind, &LEAK.as_bytes()[..20]),
+            None => answer(200, kind, LEAK.as_bytes()),
+        };
+        vec![Step::Send(reply)]
+    })
+}
+
+#[test]
+fn a_leak_in_parts_is_refused_stripped_or_allowed() {
+    let origin = in_parts();
+    let status = |gateway: &Gateway, path: &str, name: &str| {
+        let more = format!("Range: bytes=0-19\r\nIf-Range: \"a\"\r\n{}", id(name));
+        exchange(gateway.http, get(path, &more)).status
+    };
+    let gateway = Gateway::start(&plan(&origin, ""));
+    for path in ["/text", "/several"] {
+        assert_eq!(status(&gateway, path, &path[1..]), 502, "{path}");
+        assert_eq!(gateway.event(&path[1..])["reason"], "response_unread");
+    }
+    assert_eq!(status(&gateway, "/film", "film"), 206);
+
+    let gateway = Gateway::start(&plan(&origin, ", response: {ranges: strip}"));
+    assert_eq!(status(&gateway, "/text", "whole"), 403);
+    assert_eq!(gateway.event("whole")["reason"], "waf_response");
+    let asked = origin.last();
+    assert_eq!(
+        (asked.header("range"), asked.header("if-range")),
+        (None, None)
+    );
+
+    let gateway = Gateway::start(&plan(&origin, ", response: {ranges: allow}"));
+    assert_eq!(status(&gateway, "/text", "part"), 206);
+
+    let gateway = Gateway::start(&plan(&origin, ", mode: observe"));
+    assert_eq!(status(&gateway, "/text", "seen"), 206);
+    assert_eq!(
+        gateway.event("seen")["would_by"][0]["reason"],
+        "response_unread"
+    );
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";

@@ -42,6 +42,24 @@ pub(super) struct Response {
     /// `allow`, which leaves it unread.
     #[serde(default)]
     encoded: EncodedAnswer,
+    /// Parts of a body (206) of a type that is read, which a client may cut so that no part shows what the whole does:
+    /// `deny` (default) refuses them with 502, `strip` does not pass `Range` on, so that the application sends the whole,
+    /// `allow` judges each part by itself.
+    #[serde(default)]
+    ranges: Ranges,
+}
+
+/// Requests for parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ranges {
+    /// Passed on; a part of what is read is refused with 502.
+    #[default]
+    Deny,
+    /// Not passed on; a part that comes all the same is refused.
+    Strip,
+    /// Passed on; each part is judged by itself.
+    Allow,
 }
 
 /// Answers that cannot be decoded.
@@ -61,6 +79,7 @@ pub(super) struct Reads {
     body: Option<BodyNeed>,
     over: Over,
     encoded: EncodedAnswer,
+    ranges: Ranges,
 }
 
 impl Response {
@@ -89,7 +108,7 @@ impl Response {
             Some(texts) => own(texts),
             None => TYPES.iter().flat_map(|text| MediaType::parse(text)).collect(),
         };
-        BodyNeed::new(hold, inspect, types)
+        BodyNeed::new(hold, inspect, types).stripping(self.ranges == Ranges::Strip)
     }
 
     /// The policy says something about bodies itself.
@@ -110,6 +129,7 @@ impl Reads {
             body: (needs.response_body && !off).then(|| spec.reads(said)),
             over: spec.over.or(refused).unwrap_or_default(),
             encoded: spec.encoded,
+            ranges: spec.ranges,
         })
     }
 
@@ -132,7 +152,8 @@ impl Check {
         };
         transaction.evaluate_response(status, &Lines(headers));
         let body = self.response.as_ref().and_then(|reads| reads.body.as_ref());
-        let goes_on = body.is_some_and(|need| need.reads(headers.get(header::CONTENT_TYPE)));
+        let kind = headers.get(header::CONTENT_TYPE);
+        let goes_on = body.is_some_and(|need| need.reads(kind) || need.reads_part(status, kind));
         self.settle(transaction, suspended, facts, goes_on)
     }
 
@@ -161,7 +182,8 @@ impl Check {
             return Answer::Pass;
         };
         match (unread, reads.over, reads.encoded) {
-            (Unread::Long, Over::Deny, _) => Answer::deny(Reason::ResponseUnread),
+            (Unread::Part, ..) if reads.ranges == Ranges::Allow => Answer::Pass,
+            (Unread::Part, ..) | (Unread::Long, Over::Deny, _) => Answer::deny(Reason::ResponseUnread),
             (Unread::Coding | Unread::Broken, _, EncodedAnswer::Deny) => Answer::deny(Reason::ResponseEncoding),
             (Unread::Long, Over::Partial, _) | (Unread::Coding | Unread::Broken, _, EncodedAnswer::Allow) => Answer::Pass,
         }
