@@ -102,3 +102,103 @@ fn sees_attacks_through_base64_and_a_second_encoding() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// Rules about what is no parameter: id, what they refuse, what looks like it and passes. Header lines follow the target.
+const ELSEWHERE: &[(u32, &str, &str)] = &[
+    (1203, "/static/..;/..;/conf", "/static/v1..2/a...b/conf"),
+    (
+        1207,
+        "/get?name=report.php%00.png",
+        "/get?name=report.php.png%20",
+    ),
+    (
+        1302,
+        "/view?page=http://h.example/shell",
+        "/view?page=contact&from=http://h.example/",
+    ),
+    (
+        1601,
+        "/login?user%5B$ne%5D=x",
+        "/login?user%5Bname%5D=x&price=ne",
+    ),
+    (
+        1801,
+        "/\nuser-agent: sqlmap/1.8#stable (https://sqlmap.org)",
+        "/\nuser-agent: Mozilla/5.0 (Windows NT 10.0) Gecko/20100101 Firefox/127.0",
+    ),
+    (1802, "/.git/config", "/blog/git/config-your-editor"),
+    (1902, "/a?b%01=c", "/a?b%09=c%0A"),
+    (
+        1906,
+        "/a?next=x%20GET%20/admin%20HTTP/1.1%0D%0A",
+        "/a?next=we%20get%20/admin%20over%20HTTP%201.1%20now",
+    ),
+    (
+        2004,
+        "/upload\nx-file-name: avatar.php",
+        "/upload\nx-file-name: php-avatar.png",
+    ),
+    (
+        2201,
+        "/\nreferer: https://s.example/?q=1' union select login,secret from staff--",
+        "/\nreferer: https://s.example/?q=how+to+union+two+select+statements",
+    ),
+    (
+        2202,
+        "/\nreferer: https://s.example/?q=<script>go()</script>",
+        "/\nreferer: https://s.example/?q=script+tag+alert",
+    ),
+    (
+        2203,
+        "/\nuser-agent: () { :;}; /bin/id",
+        "/\nuser-agent: Mozilla/5.0 (X11; U; Linux; de-DE) AppleWebKit/533.3 (KHTML, like Gecko)",
+    ),
+];
+
+fn request(text: &str) -> requests::Case {
+    let mut lines = text.lines();
+    let mut case = requests::Case {
+        class: text.to_owned(),
+        method: "GET".to_owned(),
+        target: lines.next().unwrap_or_default().to_owned(),
+        ..requests::Case::default()
+    };
+    let fields = lines.filter_map(|line| line.split_once(": "));
+    case.headers = std::iter::once(("host", "shop.example.com"))
+        .chain(fields)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    case
+}
+
+/// A rule that nothing here meets would not be missed if it broke. That each lets honest values pass is what
+/// `benign.txt` is for: every rule is asked about each of those, in every place it looks at.
+#[test]
+fn every_rule_refuses_something_and_lets_its_neighbour_pass() {
+    let judge = Judge::new();
+    let ids = |case: &requests::Case| -> Vec<u32> {
+        let (verdict, _) = case.judge(&judge.rules, &judge.tuning, Scratch::default());
+        verdict.matches.iter().map(|found| found.id).collect()
+    };
+    let mut met = std::collections::BTreeSet::new();
+    for (class, value) in &attacks() {
+        let cases = PLACES.iter().map(|place| place.case(class, value));
+        met.extend(cases.flat_map(|case| ids(&case)));
+    }
+    let mut faults = Vec::new();
+    for (rule, refused, passes) in ELSEWHERE {
+        let (found, none) = (ids(&request(refused)), ids(&request(passes)));
+        if !found.contains(rule) || !none.is_empty() {
+            faults.push(format!(
+                "{rule}: {found:?} in {refused:?}, {none:?} in {passes:?}"
+            ));
+        }
+        met.insert(*rule);
+    }
+    let all = judge.rules.about().map(|rule| rule.id);
+    faults.extend(
+        all.filter(|id| !met.contains(id))
+            .map(|id| format!("nothing meets {id}")),
+    );
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
