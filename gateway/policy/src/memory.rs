@@ -148,6 +148,15 @@ impl Memory {
         self.values.swap(name, expected, value, ttl, now.steady)
     }
 
+    /// Up to `most` living values of a space, and how long each still lives, in no order. For operators: it looks at
+    /// every value there is.
+    #[must_use]
+    pub fn list(&self, space: Space, most: usize, now: Now) -> Vec<(Key, Bytes, Duration)> {
+        let found = self.values.list(space, most, now.steady);
+        let one = |(key, value, left)| (key, value, Duration::from_millis(left));
+        found.into_iter().map(one).collect()
+    }
+
     /// Removes a value.
     pub fn remove(&self, space: Space, key: Key) {
         self.values.remove(space, key);

@@ -248,17 +248,17 @@ pub(crate) fn show_shared(
             |shared| u64::from(shared.ready()),
         ),
         ("limiter_keys", "Keys that limits count now.", |shared| {
-            shared.memory().stats().keys as u64
+            shared.store().stats().keys as u64
         }),
         (
             "leases",
             "Keys that hold a place of a concurrency limit now.",
-            |shared| shared.memory().stats().leases as u64,
+            |shared| shared.store().stats().leases as u64,
         ),
         (
             "store_values",
             "Bans, revocations and other values kept now.",
-            |shared| shared.memory().stats().values as u64,
+            |shared| shared.store().stats().values as u64,
         ),
     ];
     for (name, help, read) in gauges {
@@ -274,7 +274,7 @@ pub(crate) fn show_shared(
         "limiter_keys_dropped_total",
         "Keys that still counted and were dropped for want of room.",
         Counter,
-        at(|shared| shared.memory().stats().dropped),
+        at(|shared| shared.store().stats().dropped),
     )
 }
 
@@ -349,7 +349,7 @@ mod tests {
             .address;
         let ban = r#"{"client": "192.0.2.7", "for": "15m", "reason": "scans"}"#;
         assert_eq!(ask(at, "POST", "/bans", ban).0, 201);
-        assert_eq!(shared.memory().stats().values, 1);
+        assert_eq!(shared.store().stats().values, 1);
         let listed = ask(at, "GET", "/bans", "").1;
         assert!(
             listed.contains("192.0.2.7") && listed.contains("scans"),
@@ -361,7 +361,7 @@ mod tests {
         );
         assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 204);
         assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 404);
-        assert_eq!(shared.memory().stats().values, 0);
+        assert_eq!(shared.store().stats().values, 0);
     }
 
     #[test]

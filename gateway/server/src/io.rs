@@ -1,4 +1,4 @@
-//! What checks may wait for, over the store in memory and the request's body. One per decision.
+//! What checks may wait for, over the store and the request's body. One per decision.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,15 +118,15 @@ impl Io for Waiting<'_> {
     }
 
     async fn count(&mut self, limit: &Limit, key: Key, cost: u32) -> Result<Standing, StoreFault> {
-        Ok(self.shared.memory().count(limit, key, cost, self.now))
+        self.shared.store().count(limit, key, cost, self.now).await
     }
 
     async fn lease(&mut self, lease: &Lease, key: Key) -> Result<bool, StoreFault> {
-        Ok(self.leases.take(self.shared, lease, key))
+        self.leases.take(self.shared, lease, key).await
     }
 
     async fn get(&mut self, space: Space, key: Key) -> Result<Option<Bytes>, StoreFault> {
-        Ok(self.shared.memory().get(space, key, self.now))
+        self.shared.store().get(space, key, self.now).await
     }
 
     async fn put(
@@ -136,7 +136,8 @@ impl Io for Waiting<'_> {
         value: Bytes,
         ttl: Duration,
     ) -> Result<(), StoreFault> {
-        self.shared.memory().put(space, key, value, ttl, self.now)
+        let store = self.shared.store();
+        store.put(space, key, value, ttl, self.now).await
     }
 
     async fn swap(
@@ -147,13 +148,13 @@ impl Io for Waiting<'_> {
         value: Option<Bytes>,
         ttl: Duration,
     ) -> Result<bool, StoreFault> {
-        let memory = self.shared.memory();
-        memory.swap(space, key, expected, value, ttl, self.now)
+        let store = self.shared.store();
+        let name = (space, key);
+        store.swap(name, expected, value, ttl, self.now).await
     }
 
     async fn remove(&mut self, space: Space, key: Key) -> Result<(), StoreFault> {
-        self.shared.memory().remove(space, key);
-        Ok(())
+        self.shared.store().remove(space, key, self.now).await
     }
 
     /// No check asks anybody yet.

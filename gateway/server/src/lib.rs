@@ -3,7 +3,8 @@
 //! Map of the traffic side: `serve` starts it · `downstream` connections up to a checked head · `proxy` Pingora's hooks ·
 //! `gate` from request to decision, with `facts` before and `io` during it · `gated`, `held` bodies, `withheld` answers · `forward` the
 //! upstream request, `upstream` where it goes · `answer`, `reply`, `early`, `failure` what clients get · [`record`] what
-//! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process.
+//! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process · [`store`]
+//! counters, leases and values.
 //!
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
 //! `admin` the operators' listener · `demo` an application to try it on · `conformance` the CRS suite against a gateway.
@@ -39,5 +40,6 @@ mod reply;
 pub mod serve;
 pub mod snapshot;
 mod sources;
+pub mod store;
 mod upstream;
 mod withheld;

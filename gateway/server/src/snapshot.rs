@@ -10,12 +10,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use policy::Policy;
-use policy::io::{Now, Space};
-use policy::memory::{Bounds, Memory};
+use policy::io::Now;
 
 use crate::downstream::connection::Places;
 use crate::held::Budget;
 use crate::record::Observer;
+use crate::store::Store;
 use crate::upstream::Groups;
 
 /// A policy with the runtime state of its upstreams. Requests in flight end on the snapshot they began with.
@@ -54,7 +54,7 @@ pub struct Shared {
     base: PathBuf,
     observer: Arc<dyn Observer>,
     ready: AtomicBool,
-    memory: Memory,
+    store: Store,
     budget: Arc<Budget>,
     answers: Arc<Budget>,
     places: Arc<Places>,
@@ -77,14 +77,14 @@ impl Shared {
         base: &Path,
         observer: Arc<dyn Observer>,
     ) -> Result<Arc<Self>, String> {
-        let memory = Memory::new(Bounds::each(policy.settings().state.max_keys));
+        let store = Store::in_memory(&policy.settings().state);
         let first = Snapshot::build(policy, 1, base, None)?;
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(first),
             base: base.to_owned(),
             observer,
             ready: AtomicBool::new(false),
-            memory,
+            store,
             budget: Arc::default(),
             answers: Arc::default(),
             places: Arc::default(),
@@ -145,10 +145,10 @@ impl Shared {
         self.places.total()
     }
 
-    /// Counters, leases, bans and revocations of this node.
+    /// Counters, leases, bans, sessions and all else that outlives a request.
     #[must_use]
-    pub fn memory(&self) -> &Memory {
-        &self.memory
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Both clocks.
@@ -166,9 +166,8 @@ impl Shared {
     /// Whether the policy drops a client that connects from here.
     pub(crate) fn drops(&self, snapshot: &Snapshot, peer: IpAddr) -> bool {
         let now = self.now();
-        snapshot.policy.drops(peer.to_canonical(), now, |key| {
-            self.memory.get(Space::Ban, key, now).is_some()
-        })
+        let banned = |key| self.store.known_ban(key, now);
+        snapshot.policy.drops(peer.to_canonical(), now, banned)
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

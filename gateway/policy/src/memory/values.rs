@@ -86,6 +86,23 @@ impl Values {
         }
     }
 
+    /// Up to `most` living values of a space, with the milliseconds that each has left, in no order.
+    pub(super) fn list(&self, space: Space, most: usize, now: u64) -> Vec<(Key, Bytes, u64)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let living = shard.values.iter();
+            let living = living.filter(|((of, _), (_, end))| *of == space && *end > now);
+            let room = most - found.len();
+            found.extend(
+                living
+                    .take(room)
+                    .map(|((_, key), (value, end))| (*key, value.clone(), end - now)),
+            );
+        }
+        found
+    }
+
     pub(super) fn sweep(&self, now: u64, most: usize) {
         for shard in &self.shards {
             shard.write().expire(now, most);

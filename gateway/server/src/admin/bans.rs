@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use policy::checks::bans::{client_key, user_key};
-use policy::io::{Key, Space};
+use policy::io::{Key, Space, StoreFault};
 use policy::key::Keys;
 use policy::scalar;
 use serde::{Deserialize, Serialize};
@@ -153,7 +153,7 @@ pub(super) async fn add(State(admin): State<Admin>, body: Bytes) -> Response {
             "for: more than nothing, at most 366d".to_owned(),
         );
     }
-    match put(&admin, &whom, &asked) {
+    match put(&admin, &whom, &asked).await {
         Ok(ban) => (StatusCode::CREATED, Json(whom.listed(&ban))).into_response(),
         Err(why) => refuse(StatusCode::INSUFFICIENT_STORAGE, why.to_owned()),
     }
@@ -168,40 +168,44 @@ pub(super) async fn remove(
         return StatusCode::BAD_REQUEST;
     };
     // The store is asked even where nothing is listed: a ban may have been made by a check.
-    let now = admin.shared.now();
-    let known = admin
-        .shared
-        .memory()
-        .get(Space::Ban, whom.key(), now)
-        .is_some();
-    admin.shared.memory().remove(Space::Ban, whom.key());
-    admin.bans.all.lock().remove(&whom);
-    if !known {
-        return StatusCode::NOT_FOUND;
+    let (store, now) = (admin.shared.store(), admin.shared.now());
+    let removed = async {
+        let known = store.get(Space::Ban, whom.key(), now).await?.is_some();
+        store.remove(Space::Ban, whom.key(), now).await?;
+        Ok::<_, StoreFault>(known)
+    };
+    match removed.await {
+        Ok(true) => {}
+        Ok(false) => return StatusCode::NOT_FOUND,
+        Err(_) => return StatusCode::SERVICE_UNAVAILABLE,
     }
+    admin.bans.all.lock().remove(&whom);
     tell(&admin, Kind::Unbanned, &whom, "");
     StatusCode::NO_CONTENT
 }
 
-fn put(admin: &Admin, whom: &Whom, asked: &Asked) -> Result<Ban, &'static str> {
+async fn put(admin: &Admin, whom: &Whom, asked: &Asked) -> Result<Ban, &'static str> {
     let now = admin.shared.now();
     let time = u64::try_from(asked.time.0.as_millis()).unwrap_or(u64::MAX);
     let ban = Ban {
         until: now.unix.saturating_add(time),
         reason: asked.reason.clone(),
     };
-    let mut all = admin.bans.all.lock();
-    all.retain(|_, ban| ban.until > now.unix);
-    if all.len() >= MOST && !all.contains_key(whom) {
-        return Err("too many bans: deny networks with the `ip` check");
+    {
+        let mut all = admin.bans.all.lock();
+        all.retain(|_, ban| ban.until > now.unix);
+        if all.len() >= MOST && !all.contains_key(whom) {
+            return Err("too many bans: deny networks with the `ip` check");
+        }
     }
-    let memory = admin.shared.memory();
+    let store = admin.shared.store();
     let value = Bytes::from_static(b"operator");
-    memory
-        .put(Space::Ban, whom.key(), value, asked.time.0, now)
-        .map_err(|_| "the store has no room for another ban")?;
-    all.insert(whom.clone(), ban.clone());
-    drop(all);
+    let put = store.put(Space::Ban, whom.key(), value, asked.time.0, now);
+    put.await.map_err(|fault| match fault {
+        StoreFault::Full => "the store has no room for another ban",
+        StoreFault::Slow | StoreFault::Down | StoreFault::Corrupt => "the store gives no answer",
+    })?;
+    admin.bans.all.lock().insert(whom.clone(), ban.clone());
     tell(admin, Kind::Banned, whom, &ban.reason);
     Ok(ban)
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 check(&shared, &connector, group, server, now, &mut due);
             }
         }
-        shared.memory().sweep(shared.now(), 4096);
+        shared.store().sweep(shared.now());
         drop(snapshot);
         due.retain(|_, at| *at + BELIEVED * 10 > now);
         lookups.retain(|_, at| *at + BELIEVED * 10 > now);
