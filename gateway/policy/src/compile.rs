@@ -102,6 +102,44 @@ pub(crate) fn load(
     })
 }
 
+/// What is known of a policy before it is loaded; `None` when the document cannot be read.
+pub(crate) fn outline(
+    root: &str,
+    sources: &mut dyn Sources,
+    now: u64,
+) -> Option<crate::policy::Outline> {
+    let mut sources = Recorded::new(sources);
+    let (tree, found) = include::load(root, &mut sources);
+    let mut faults = Faults {
+        found,
+        ..Faults::default()
+    };
+    let mut document = document(&tree, &mut faults)?;
+    let admin = document.admin.as_ref();
+    let wanted = [admin.and_then(|admin| admin.token.clone())];
+    let named = |(name, _): &(String, spec::Secret)| wanted.iter().flatten().any(|one| one == name);
+    document.secrets.0.retain(named);
+    let secrets = &document.secrets.0;
+    let vault = secrets::read(secrets, sources.secretly(), now, None, &mut faults);
+    let mut keeper = Keeper {
+        vault: &vault,
+        used: BTreeSet::new(),
+    };
+    let address = admin.and_then(|admin| admin.address.parse().ok());
+    let tokens = admin
+        .and_then(|admin| crate::context::Secrets::secret(&mut keeper, admin.token.as_ref()?).ok());
+    Some(crate::policy::Outline {
+        admin: address.map(|address| crate::settings::Admin {
+            address,
+            tokens: tokens
+                .unwrap_or_default()
+                .into_iter()
+                .map(crate::settings::Secret)
+                .collect(),
+        }),
+    })
+}
+
 /// Everything of the document that could be read; `None` when there is nothing to go on with.
 fn document(tree: &Tree, faults: &mut Faults) -> Option<Document> {
     let root = Path::default();

@@ -44,5 +44,5 @@ mod testing;
 mod yaml;
 
 pub use coverage::{Asked, Covered};
-pub use policy::{Loaded, Policy, Skipped};
+pub use policy::{Loaded, Outline, Policy, Skipped};
 pub use schema::schema;

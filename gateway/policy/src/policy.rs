@@ -17,7 +17,7 @@ use crate::request::{Facts, Identity, Request};
 use crate::response::ResponseNeed;
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
-use crate::settings::{Settings, Upstream};
+use crate::settings::{Admin, Settings, Upstream};
 use crate::sources::Sources;
 
 /// A policy that loaded, and what deserves a look in it.
@@ -27,6 +27,13 @@ pub struct Loaded {
     pub policy: Policy,
     /// Faults of weight warning.
     pub warnings: Vec<Fault>,
+}
+
+/// What is known of a policy without making it: for commands that talk to the gateway which serves it.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// The admin listener; its tokens only as far as they can be read.
+    pub admin: Option<Admin>,
 }
 
 /// A compiled policy. Immutable: a reload makes another one.
@@ -95,7 +102,13 @@ impl Policy {
         compile::load(root_file, sources, now, None)
     }
 
-    /// The same, in place of this policy: secrets that were replaced since are accepted for their `previous_for`.
+    /// Reads the document, but neither its lists nor its rules; `None` when that is not possible ([`Policy::load`] tells
+    /// why).
+    pub fn outline(root_file: &str, sources: &mut dyn Sources, now: u64) -> Option<Outline> {
+        compile::outline(root_file, sources, now)
+    }
+
+    /// As [`Policy::load`], in place of this policy: secrets that were replaced since are accepted for their `previous_for`.
     ///
     /// # Errors
     /// As [`Policy::load`].

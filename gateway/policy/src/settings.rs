@@ -73,6 +73,40 @@ pub enum ListenAddress {
     Unix(String),
 }
 
+impl ListenAddress {
+    /// Whether only this machine reaches it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl std::str::FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("`unix:` needs a path: unix:/run/palisade.sock".to_owned()),
+            Some(path) => Ok(Self::Unix(path.to_owned())),
+            None => socket(text).map(Self::Tcp),
+        }
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let hint = match text.rsplit_once(':') {
+            Some(("" | "*", port)) => format!(": write 0.0.0.0:{port}"),
+            Some(("localhost", port)) => format!(": write 127.0.0.1:{port}"),
+            _ => ": write one like 0.0.0.0:8080 or [::]:8080".to_owned(),
+        };
+        format!("`{text}` is not an address and a port{hint}")
+    })
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -136,9 +170,10 @@ pub struct ClientAuth {
 /// The admin listener.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// Loopback, or any address when `token` is set.
-    pub address: SocketAddr,
-    /// Bearer tokens that are accepted: current first, then previous ones. Empty: none is asked for (loopback only).
+    /// A Unix socket, loopback, or any address when `token` is set.
+    pub address: ListenAddress,
+    /// Bearer tokens that are accepted: current first, then previous ones. Empty: none is asked for (never beyond this
+    /// machine).
     pub tokens: Vec<Secret>,
 }
 

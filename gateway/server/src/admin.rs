@@ -3,11 +3,9 @@
 
 pub(crate) mod bans;
 mod guard;
+mod listen;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,7 +14,8 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use policy::settings::Secret;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+
+pub(crate) use listen::{Listening, start};
 
 use crate::events::rfc3339;
 use crate::metrics::Metrics;
@@ -38,92 +37,14 @@ pub(crate) struct Admin {
     /// Whether nobody comes in without a token, even if the policy in service no longer names one: it did at the start,
     /// or other machines reach the listener.
     pub(crate) guarded: bool,
+    /// Whether it is a Unix socket: who can open it was allowed to by its permissions.
+    pub(crate) socket: bool,
 }
 
 /// The tokens that the policy in service accepts: a rotated one counts from the reload on.
 fn tokens(snapshot: &Snapshot) -> &[Secret] {
     let admin = snapshot.policy.settings().admin.as_ref();
     admin.map_or(&[], |admin| admin.tokens.as_slice())
-}
-
-/// How long the address may stay in use by a gateway that hands over.
-const TAKE_OVER: Duration = Duration::from_secs(60);
-
-/// An admin listener that serves.
-#[derive(Debug)]
-pub(crate) struct Listening {
-    /// Where.
-    pub(crate) address: SocketAddr,
-    stop: Arc<Notify>,
-}
-
-impl Listening {
-    /// Gives the address free, for the gateway that takes over.
-    pub(crate) fn close(&self) {
-        self.stop.notify_one();
-    }
-}
-
-/// Binds, and serves from a thread of its own until the process ends. With `take_over` the address may still be in use
-/// by the gateway before this one: it is bound as soon as that lets go.
-///
-/// # Errors
-/// When the address is taken, may not be used, or is not loopback although no token protects it.
-pub(crate) fn start(address: SocketAddr, admin: Admin, take_over: bool) -> io::Result<Listening> {
-    if !address.ip().is_loopback() && tokens(&admin.shared.load()).is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "not a loopback address, and no token is set (admin.token)",
-        ));
-    }
-    let bound = match TcpListener::bind(address) {
-        Err(why) if take_over && why.kind() == io::ErrorKind::AddrInUse => None,
-        bound => Some(bound?),
-    };
-    let local = bound
-        .as_ref()
-        .map_or(Ok(address), TcpListener::local_addr)?;
-    let stop = Arc::new(Notify::new());
-    let listening = Listening {
-        address: local,
-        stop: Arc::clone(&stop),
-    };
-    let work = move || {
-        let served = bound
-            .map_or_else(|| wait_for(address), Ok)
-            .and_then(|listener| serve(listener, admin, &stop));
-        if let Err(why) = served {
-            log::error!("admin listener {address}: {why}");
-        }
-    };
-    std::thread::Builder::new()
-        .name("admin".to_owned())
-        .spawn(work)?;
-    Ok(listening)
-}
-
-fn wait_for(address: SocketAddr) -> io::Result<TcpListener> {
-    let begun = Instant::now();
-    loop {
-        match TcpListener::bind(address) {
-            Err(_) if begun.elapsed() < TAKE_OVER => std::thread::sleep(Duration::from_millis(50)),
-            bound => return bound,
-        }
-    }
-}
-
-fn serve(listener: TcpListener, admin: Admin, stop: &Notify) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::select! {
-            served = async { axum::serve(listener, router(admin)).await } => served,
-            () = stop.notified() => Ok(()),
-        }
-    })
 }
 
 fn router(admin: Admin) -> Router {
@@ -284,6 +205,8 @@ mod tests {
 
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixStream;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -320,7 +243,15 @@ mod tests {
             watch,
             bans: Arc::default(),
             guarded,
+            socket: false,
         }
+    }
+
+    /// Where it listens, on a free port.
+    fn started(admin: Admin) -> SocketAddr {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listening = start(&address, Path::new(""), admin, false).unwrap();
+        listening.address.to_string().parse().unwrap()
     }
 
     /// Status and body.
@@ -344,9 +275,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let admin = admin(folder.path(), false);
         let shared = admin.shared.clone();
-        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
-            .unwrap()
-            .address;
+        let at = started(admin);
         let ban = r#"{"client": "192.0.2.7", "for": "15m", "reason": "scans"}"#;
         assert_eq!(ask(at, "POST", "/bans", ban).0, 201);
         assert_eq!(shared.store().stats().values, 1);
@@ -369,9 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let admin = admin(folder.path(), false);
         let shared = admin.shared.clone();
-        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
-            .unwrap()
-            .address;
+        let at = started(admin);
         std::fs::write(folder.path().join("policy.yaml"), "versoin: 1\nrouts: []\n").unwrap();
         let (status, body) = ask(at, "POST", "/reload", "");
         assert_eq!(status, 422);
@@ -384,9 +311,7 @@ mod tests {
     fn is_not_ready_before_the_listeners_are() {
         let folder = tempfile::tempdir().unwrap();
         let admin = admin(folder.path(), false);
-        let at = start(([127, 0, 0, 1], 0).into(), admin, false)
-            .unwrap()
-            .address;
+        let at = started(admin);
         assert_eq!(ask(at, "GET", "/readyz", "").0, 503);
         assert_eq!(ask(at, "GET", "/healthz", "").0, 200);
     }
@@ -395,11 +320,36 @@ mod tests {
     fn other_machines_need_a_token() {
         let folder = tempfile::tempdir().unwrap();
         let open = admin(folder.path(), false);
-        assert!(start(([0, 0, 0, 0], 0).into(), open, false).is_err());
+        let everywhere = "0.0.0.0:0".parse().unwrap();
+        assert!(start(&everywhere, folder.path(), open, false).is_err());
         let guarded = admin(folder.path(), true);
-        let at = start(([127, 0, 0, 1], 0).into(), guarded, false)
-            .unwrap()
-            .address;
+        let at = started(guarded);
         assert_eq!(ask(at, "GET", "/policy", "").0, 401);
+    }
+
+    #[test]
+    fn a_unix_socket_is_its_owner_s_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = Admin {
+            socket: true,
+            ..admin(folder.path(), false)
+        };
+        let address = "unix:admin.sock".parse().unwrap();
+        start(&address, folder.path(), open.clone(), false).unwrap();
+        let path = folder.path().join("admin.sock");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut stream = UnixStream::connect(&path).unwrap();
+        write!(stream, "GET /policy HTTP/1.0\r\nHost: gateway\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("200 OK"), "{answer}");
+        // Somebody listens there; whoever takes over may have the name.
+        assert!(start(&address, folder.path(), open.clone(), false).is_err());
+        assert!(start(&address, folder.path(), open.clone(), true).is_ok());
+        // What is no socket is not replaced.
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let file = "unix:file".parse().unwrap();
+        assert!(start(&file, folder.path(), open, true).is_err());
     }
 }

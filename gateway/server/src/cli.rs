@@ -7,6 +7,8 @@ mod explain;
 mod faults;
 mod log;
 pub(crate) mod paint;
+mod reload;
+mod remote_admin;
 mod request;
 mod run;
 mod schema;
@@ -82,6 +84,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Run the tests that are in a policy.
     Test(test::Arguments),
+    /// Have a running gateway read its policy again.
+    Reload(reload::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
     Coverage(coverage::Arguments),
     /// Rules against attacks: explain, tune and measure them; the rule set's own tests.
@@ -111,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -1,13 +1,12 @@
 //! A running gateway: the traffic side with its events, metrics, admin listener and reload around it. `run` and `demo`
 //! are this with different options.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::Loaded;
-use policy::settings::{Settings, WhenFull};
+use policy::settings::{ListenAddress, Settings, WhenFull};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
@@ -47,12 +46,12 @@ pub(crate) struct Options {
 }
 
 /// Where the admin listener is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AdminAt {
     /// Where the policy says.
     Policy,
     /// Here.
-    Address(SocketAddr),
+    Address(ListenAddress),
     /// Nowhere.
     Off,
 }
@@ -116,9 +115,9 @@ impl Gateway {
         options: &Options,
     ) -> Result<Option<Arc<admin::Listening>>, String> {
         let written = settings.admin.as_ref();
-        let address = match options.admin {
-            AdminAt::Policy => written.map(|admin| admin.address),
-            AdminAt::Address(address) => Some(address),
+        let address = match &options.admin {
+            AdminAt::Policy => written.map(|admin| admin.address.clone()),
+            AdminAt::Address(address) => Some(address.clone()),
             AdminAt::Off => None,
         };
         let Some(address) = address else {
@@ -129,10 +128,10 @@ impl Gateway {
             reloader: Arc::clone(&self.reloader),
             watch: Arc::clone(&self.watch),
             bans: Arc::default(),
-            guarded: !address.ip().is_loopback()
-                || written.is_some_and(|admin| !admin.tokens.is_empty()),
+            guarded: !address.is_local() || written.is_some_and(|admin| !admin.tokens.is_empty()),
+            socket: matches!(address, ListenAddress::Unix(_)),
         };
-        let listening = admin::start(address, admin, options.upgrade);
+        let listening = admin::start(&address, &self.folder, admin, options.upgrade);
         let listening = listening.map_err(|why| format!("admin listener {address}: {why}"))?;
         Ok(Some(Arc::new(listening)))
     }

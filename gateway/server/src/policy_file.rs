@@ -90,6 +90,13 @@ impl PolicyFile {
         (loaded, disk.into_seen())
     }
 
+    /// What is known of it without loading it.
+    pub(crate) fn outline(&self) -> Option<policy::Outline> {
+        let mut disk = Disk::new(&self.folder);
+        let outline = || Policy::outline(&self.root, &mut disk, unix_ms());
+        catch_unwind(AssertUnwindSafe(outline)).ok().flatten()
+    }
+
     fn rename(&self, faults: &mut [Fault]) {
         for fault in faults {
             let path = self.folder.join(&fault.file);

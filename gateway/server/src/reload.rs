@@ -190,7 +190,10 @@ impl Reloader {
 
 /// What only a restart can change.
 fn needs_restart(before: &Settings, now: &Settings) -> Vec<&'static str> {
-    let admin = |settings: &Settings| settings.admin.as_ref().map(|admin| admin.address);
+    let admin = |settings: &Settings| {
+        let admin = settings.admin.as_ref();
+        admin.map(|admin| admin.address.clone())
+    };
     [
         ("listen", before.listeners != now.listeners),
         ("admin", admin(before) != admin(now)),

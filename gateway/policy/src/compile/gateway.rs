@@ -1,7 +1,7 @@
 //! The gateway's own settings: from what was written to what the server binds and keeps. Every limit has a default
 //! and a maximum.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -297,12 +297,13 @@ pub(super) fn admin(
     faults: &mut Faults,
 ) -> Option<Admin> {
     let at = Path::default().key("admin");
-    let address = faults.take(&at.key("address"), socket(&spec.address))?;
+    let address = faults.take(&at.key("address"), spec.address.parse())?;
     let tokens = match &spec.token {
         Some(name) => faults.take(&at.key("token"), keeper.secret(name))?,
         None => Vec::new(),
     };
-    if tokens.is_empty() && !address.ip().is_loopback() {
+    let address: ListenAddress = address;
+    if tokens.is_empty() && !address.is_local() {
         let message =
             format!("{address} can be reached by others: add `token`, or listen on 127.0.0.1");
         faults.error(at.key("address"), message);
@@ -316,25 +317,9 @@ pub(super) fn admin(
     })
 }
 
-fn socket(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        let hint = match text.rsplit_once(':') {
-            Some(("" | "*", port)) => format!(": write 0.0.0.0:{port}"),
-            Some(("localhost", port)) => format!(": write 127.0.0.1:{port}"),
-            _ => ": write one like 0.0.0.0:8080 or [::]:8080".to_owned(),
-        };
-        format!("`{text}` is not an address and a port{hint}")
-    })
-}
-
 /// One listener.
 pub(super) fn listener(spec: spec::Listen, at: &Path, faults: &mut Faults) -> Option<Listener> {
-    let address = match spec.address.strip_prefix("unix:") {
-        Some("") => Err("`unix:` needs a path: unix:/run/palisade.sock".to_owned()),
-        Some(path) => Ok(ListenAddress::Unix(path.to_owned())),
-        None => socket(&spec.address).map(ListenAddress::Tcp),
-    };
-    let address = faults.take(&at.key("address"), address);
+    let address = faults.take(&at.key("address"), spec.address.parse());
     if spec.h2c && spec.tls.is_some() {
         faults.error(
             at.key("h2c"),

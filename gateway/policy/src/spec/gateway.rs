@@ -92,7 +92,8 @@ pub(super) fn yes() -> bool {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
-    /// Address and port. Anything but loopback needs `token`. Default: 127.0.0.1:9900.
+    /// Address and port, or `unix:/path/to/socket`, which only the gateway's own user can open. An address that others
+    /// reach needs `token`. Default: 127.0.0.1:9900.
     #[serde(default = "admin_address")]
     pub(crate) address: String,
     /// Name of the secret that is asked for as a bearer token.

@@ -22,7 +22,12 @@ pub(super) async fn keep_out(State(admin): State<Admin>, request: Request, next:
             path: request.uri().path(),
             headers: request.headers(),
         };
-        judge(&asked, super::tokens(&snapshot), admin.guarded)
+        let how = How {
+            tokens: super::tokens(&snapshot),
+            guarded: admin.guarded,
+            socket: admin.socket,
+        };
+        judge(&asked, &how)
     };
     let mut response = match judged {
         Ok(()) => next.run(request).await,
@@ -53,21 +58,31 @@ struct Asked<'a> {
     headers: &'a HeaderMap,
 }
 
-fn judge(asked: &Asked<'_>, tokens: &[Secret], guarded: bool) -> Result<(), Refusal> {
+/// How this listener is kept.
+struct How<'a> {
+    tokens: &'a [Secret],
+    /// Whether a token is asked for even when there is none.
+    guarded: bool,
+    /// Whether only who may open its file gets here.
+    socket: bool,
+}
+
+fn judge(asked: &Asked<'_>, how: &How<'_>) -> Result<(), Refusal> {
     let headers = asked.headers;
     if !matches!(*asked.method, Method::GET | Method::HEAD) && from_a_page(headers) {
         return Err((StatusCode::FORBIDDEN, "not from a browser's page"));
     }
     // Probes carry no token, and what they learn is a word.
     let probe = matches!(asked.path, "/healthz" | "/readyz");
-    if guarded || !tokens.is_empty() {
-        return if probe || bearer(headers).is_some_and(|given| accepted(given, tokens)) {
+    if how.guarded || !how.tokens.is_empty() {
+        return if probe || bearer(headers).is_some_and(|given| accepted(given, how.tokens)) {
             Ok(())
         } else {
             Err((StatusCode::UNAUTHORIZED, "a bearer token is required"))
         };
     }
-    if probe || local_host(headers) {
+    // No page in a browser opens a socket by its path.
+    if probe || how.socket || local_host(headers) {
         Ok(())
     } else {
         Err((
@@ -121,7 +136,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
     use policy::settings::Secret;
 
-    use super::{Asked, judge};
+    use super::{Asked, How, judge};
 
     fn asked(
         method: Method,
@@ -146,7 +161,12 @@ mod tests {
             path,
             headers: &headers,
         };
-        let judged = judge(&asked, &tokens, guarded);
+        let how = How {
+            tokens: &tokens,
+            guarded,
+            socket: false,
+        };
+        let judged = judge(&asked, &how);
         judged.map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 

@@ -1,10 +1,9 @@
 //! `palisade run`: puts the parts together and serves until it is told to end.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use policy::settings::WhenFull;
+use policy::settings::{ListenAddress, WhenFull};
 use sha2::{Digest, Sha256};
 
 use super::paint::Paint;
@@ -43,7 +42,7 @@ pub(super) struct Arguments {
     /// lines counted. Default: what the policy says.
     #[arg(long, value_name = "WHAT")]
     events_when_full: Option<Full>,
-    /// Address of the admin listener, or off. Default: what the policy says.
+    /// Address of the admin listener, unix:PATH, or off. Default: what the policy says.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminAt>,
     /// Take the listening sockets of the gateway that runs now, instead of binding.
@@ -67,11 +66,18 @@ impl std::str::FromStr for AdminAt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let address = || text.parse::<SocketAddr>().map(Self::Address);
-        match text {
-            "off" => Ok(Self::Off),
-            _ => address()
-                .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:9900, or off".to_owned()),
+        match (text, text.parse()) {
+            ("off", _) => Ok(Self::Off),
+            // Relative to where the command is given, not to the policy.
+            (_, Ok(ListenAddress::Unix(path))) => {
+                let path = std::path::absolute(path).map_err(|why| why.to_string())?;
+                let path = path.to_string_lossy().into_owned();
+                Ok(Self::Address(ListenAddress::Unix(path)))
+            }
+            (_, Ok(address)) => Ok(Self::Address(address)),
+            (_, Err(_)) => {
+                Err("expected ADDRESS:PORT, such as 127.0.0.1:9900, unix:PATH, or off".to_owned())
+            }
         }
     }
 }
