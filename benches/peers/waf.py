@@ -2,14 +2,19 @@
 """What the Core Rule Set costs: Palisade beside nginx + ModSecurity and a bare Pingora proxy, as Markdown tables.
 
 The same rule files, settings and requests for both, one worker each, the same nginx behind them, wrk in front. CPU is user
-plus system time of the proxy's process divided by the answered requests; rounds alternate, the median counts. Requests are
-drawn from a pool in which every value differs: nothing is measured twice in a row. Blocking mode; the anomaly threshold is
-out of reach, so that what higher paranoia levels hold against ordinary requests does not cut their evaluation short.
+plus system time of the proxy's process divided by the answered requests; rounds alternate, the median counts. Blocking mode;
+the anomaly threshold is out of reach, so that what higher paranoia levels hold against ordinary requests does not cut their
+evaluation short. What differs from one request to the next (`--values`), out of a pool of up to 4,000:
+
+    fresh      every argument, cookie and header, as of clients that come once (what counts)
+    usual      arguments, cookies and the referer: a browser at work
+    repeated   nothing: what wrk sends without a script
 
     benches/peers/waf.py                             Debian's modsecurity-crs (apt-get install modsecurity-crs libnginx-mod-http-modsecurity)
     benches/peers/waf.py --crs ~/coreruleset         a checkout of another version
     benches/peers/waf.py --only kinds --paranoia 1   one part of it
     benches/peers/waf.py --only growth               cost against the size of a body
+    benches/peers/waf.py --values usual              one browser; may be given several times, for a table each
 """
 
 import argparse
@@ -33,17 +38,18 @@ product profile project question rating record region report result review room 
 service session shop size sort source sport state status stock store street student style subject summer support table
 team text theme ticket time title topic total tour town track travel update user value video view visit water week weight
 white window winter word work year yellow""".split()
-BROWSER = """Host: shop.example
-User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0
-Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8
-Accept-Language: en-US,en;q=0.5
-Accept-Encoding: gzip, deflate, br, zstd
-Referer: http://shop.example/products?category=shoes&sort=price
+BROWSER = """Host: {shop}
+User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:{version}.0) Gecko/20100101 Firefox/{version}.0
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.{quality}
+Accept-Language: en-US,en;q=0.{language}
+Accept-Encoding: gzip, deflate, br, zstd{coding}
+Referer: http://shop.example/products?category={category}&sort=price
 Upgrade-Insecure-Requests: 1
 Sec-Fetch-Dest: document
 Sec-Fetch-Mode: navigate
 Sec-Fetch-Site: same-origin
 """
+VALUES = ["repeated", "usual", "fresh"]
 PAGE = 8 << 10
 
 
@@ -129,22 +135,37 @@ SIZES = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
 GROWTH = {"form": form, "JSON": document, "multipart": upload, "XML": xml, "HTML answer": page}
 
 
-def request(make, size, seed):
-    dice = random.Random(seed)
+def browser(dice, number, values):
+    """The headers of one browser, or of one that no request before came from."""
+    category = f"{word(dice)}{number}" if values != "repeated" else "shoes"
+    if values != "fresh":
+        return BROWSER.format(shop="shop.example", version=128, quality=8, language=5, coding="", category=category)
+    return BROWSER.format(
+        shop=f"shop{number}.example",
+        version=1000 + number,
+        quality=number % 1000,
+        language=number * 7 % 1000,
+        coding=f";q=0.{number * 11 % 1000}",
+        category=category,
+    )
+
+
+def request(make, size, number, values):
+    dice = random.Random(0 if values == "repeated" else number)
     method, target, kind, body = make(dice, size)
     cookie = f"Cookie: session={dice.getrandbits(128):032x}; theme={word(dice)}{dice.randrange(1000)}\n"
-    head = f"{method} {target} HTTP/1.1\n{BROWSER}{cookie}"
+    head = f"{method} {target} HTTP/1.1\n{browser(dice, number, values)}{cookie}"
     if kind:
         head += f"Content-Type: {kind}\nContent-Length: {len(body)}\n"
     return head.replace("\n", "\r\n").encode() + b"\r\n" + body
 
 
-def pool(folder, make, size):
-    """A script for wrk that goes through requests of which no two are alike."""
-    count = max(20, min(4000, (32 << 20) // max(size, 1)))
+def pool(folder, make, size, values="fresh"):
+    """A script for wrk that goes through requests that differ as `values` says."""
+    count = 1 if values == "repeated" else max(20, min(4000, (32 << 20) // max(size, 1)))
     own = pathlib.Path(tempfile.mkdtemp(dir=folder))
     for number in range(count):
-        (own / str(number)).write_bytes(request(make, size, number))
+        (own / str(number)).write_bytes(request(make, size, number, values))
     script = own / "pool.lua"
     script.write_text(
         f"local pool, at = {{}}, 0\nfor n = 0, {count - 1} do\n"
@@ -250,8 +271,13 @@ def show(cost):
 
 
 def kinds(folder, binaries, origin, options, proxies):
-    levels = options.paranoia or [1, 2, 3, 4]
-    scripts = {name: pool(folder, make, size) for name, (make, size) in KINDS.items()}
+    levels, varieties = options.paranoia or [1, 2, 3, 4], options.values or ["fresh"]
+    scripts = {
+        (name, values): pool(folder, make, size, values)
+        for values in varieties
+        for name, (make, size) in KINDS.items()
+        if not options.kind or name.startswith(tuple(options.kind))
+    }
     port = free_port()
     own = folder / "bare"
     own.mkdir()
@@ -263,12 +289,12 @@ def kinds(folder, binaries, origin, options, proxies):
         if not options.no_modsecurity:
             proxies.append(modsecurity(f"modsecurity-{level}", folder, origin, conf))
     results = measure(proxies, scripts, options)
-    print("\n| request | paranoia | bare Pingora | Palisade, no checks | Palisade | nginx + ModSecurity | ModSecurity / Palisade |")
-    print("|---|---|---|---|---|---|---|")
-    for name in scripts:
+    print("\n| request | values | paranoia | bare Pingora | Palisade, no checks | Palisade | nginx + ModSecurity | ModSecurity / Palisade |")
+    print("|---|---|---|---|---|---|---|---|")
+    for script in scripts:
         for level in levels:
-            ours, theirs = results[name, f"palisade-{level}"], results.get((name, f"modsecurity-{level}"))
-            cells = [name, str(level), show(results[name, "bare"]), show(results[name, "no-checks"]), show(ours)]
+            ours, theirs = results[script, f"palisade-{level}"], results.get((script, f"modsecurity-{level}"))
+            cells = [*script, str(level), show(results[script, "bare"]), show(results[script, "no-checks"]), show(ours)]
             cells += [show(theirs), f"{theirs[0] / ours[0]:.0f} ×"] if theirs else ["", ""]
             print("| " + " | ".join(cells) + " |")
     for proxy in proxies:
@@ -318,6 +344,8 @@ def main():
     parse.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     parse.add_argument("--no-modsecurity", action="store_true")
     parse.add_argument("--only", choices=["kinds", "growth"])
+    parse.add_argument("--values", action="append", choices=VALUES, help="what differs between requests (of kinds)")
+    parse.add_argument("--kind", action="append", help="only the kinds that begin so")
     options = parse.parse_args()
     options.crs = options.crs.resolve()
     if not MODULE.exists() and not options.no_modsecurity:
