@@ -104,23 +104,24 @@ pub fn is_protected(name: &str) -> bool {
 pub(super) fn inspect(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), Refusal> {
     for (name, value) in headers {
         let text = name.as_str();
-        if text.bytes().any(odd) && imitates(text, owned) {
+        // Here and below a look at every byte without a branch: the compiler makes it one at sixteen bytes.
+        if text.bytes().fold(false, |any, byte| any | odd(byte)) && imitates(text, owned) {
             return refuse(Reason::Lookalike, "header name imitates a protected one");
         }
         if METHOD_OVERRIDES.contains(&text) {
             return refuse(Reason::BadMethod, "header overrides the method");
         }
-        let bytes = value.as_bytes();
-        if bytes
-            .iter()
-            .any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
-        {
+        let bytes = value.as_bytes().iter();
+        if bytes.fold(false, |any, &byte| any | control(byte)) {
             return refuse(Reason::Malformed, "control character in a header value");
         }
     }
-    if SINGLE
-        .iter()
-        .any(|name| headers.get_all(*name).iter().nth(1).is_some())
+    // Fewer names than fields: only then is one of them repeated.
+    let repeated = headers.keys_len() < headers.len();
+    if repeated
+        && SINGLE
+            .iter()
+            .any(|name| headers.get_all(*name).iter().nth(1).is_some())
     {
         return refuse(
             Reason::Malformed,
@@ -131,8 +132,13 @@ pub(super) fn inspect(headers: &HeaderMap, owned: &[HeaderName]) -> Result<(), R
 }
 
 /// Bytes that a server which turns names into variables replaces.
-fn odd(byte: u8) -> bool {
-    !byte.is_ascii_alphanumeric() && byte != b'-'
+const fn odd(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() & (byte != b'-')
+}
+
+/// Bytes that no value may hold (RFC 9110, 5.5).
+const fn control(byte: u8) -> bool {
+    ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f)
 }
 
 fn imitates(name: &str, owned: &[HeaderName]) -> bool {
