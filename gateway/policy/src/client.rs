@@ -14,8 +14,11 @@ use smallvec::SmallVec;
 
 use crate::networks::Networks;
 
+mod text;
+
+pub use text::AddressText;
+
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -94,17 +97,15 @@ pub fn scheme(peer: IpAddr, headers: &HeaderMap, trusted: &Networks, tls: bool) 
 pub fn forwarded(
     client: IpAddr,
     scheme: &'static str,
-    host: &str,
-) -> SmallVec<[(HeaderName, HeaderValue); 4]> {
+    host: &HeaderValue,
+) -> SmallVec<[(&'static str, HeaderValue); 4]> {
     let mut fields = SmallVec::new();
-    if let Ok(address) = HeaderValue::try_from(client.to_canonical().to_string()) {
-        fields.push((X_FORWARDED_FOR.clone(), address.clone()));
-        fields.push((X_REAL_IP.clone(), address));
+    if let Ok(address) = HeaderValue::from_str(AddressText::new(client.to_canonical()).as_str()) {
+        fields.push(("x-forwarded-for", address.clone()));
+        fields.push(("x-real-ip", address));
     }
-    fields.push((X_FORWARDED_PROTO.clone(), HeaderValue::from_static(scheme)));
-    if let Ok(host) = HeaderValue::try_from(host) {
-        fields.push((X_FORWARDED_HOST.clone(), host));
-    }
+    fields.push(("x-forwarded-proto", HeaderValue::from_static(scheme)));
+    fields.push(("x-forwarded-host", host.clone()));
     fields
 }
 

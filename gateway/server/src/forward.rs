@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use crate::ctx::Ctx;
 use crate::facts;
 use crate::gated;
-use crate::reply::REQUEST_ID;
+use crate::reply::REQUEST_ID_NAME;
 
 fn permit(ctx: &Ctx) -> Result<&Permit> {
     match ctx.decision.as_ref().map(|decision| &decision.outcome) {
@@ -32,7 +32,7 @@ fn permit(ctx: &Ctx) -> Result<&Permit> {
 /// The server that is asked next.
 pub(crate) fn peer(header: &RequestHeader, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
     let upstream = permit(ctx)?.upstream();
-    let snapshot = std::sync::Arc::clone(&ctx.snapshot);
+    let snapshot = &ctx.snapshot;
     let user = ctx
         .decision
         .as_ref()
@@ -55,7 +55,7 @@ pub(crate) fn peer(header: &RequestHeader, ctx: &mut Ctx) -> Result<Box<HttpPeer
         peer.options.read_timeout = Some(crate::gate::ENDLESS);
     }
     ctx.choice = Some(choice);
-    ctx.asked = Some(Instant::now());
+    ctx.asked = Some(ctx.decided.take().unwrap_or_else(Instant::now));
     Ok(peer)
 }
 
@@ -73,20 +73,15 @@ pub(crate) fn request(
     ctx: &Ctx,
 ) -> Result<()> {
     let permit = permit(ctx)?;
-    target(session.req_header(), upstream, ctx)?;
+    let host = target(session.req_header(), upstream, ctx)?;
     drop_fields(upstream, ctx);
-    let host = upstream
-        .headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.unwrap_or_default();
-    for (name, value) in client::forwarded(ctx.facts.client, ctx.facts.scheme, host) {
+    for (name, value) in client::forwarded(ctx.facts.client, ctx.facts.scheme, &host) {
         upstream.insert_header(name, value)?;
     }
     for (name, value) in permit.forward() {
         upstream.insert_header(name.clone(), value.clone())?;
     }
-    upstream.insert_header(REQUEST_ID, ctx.facts.id.as_str())?;
+    upstream.insert_header(REQUEST_ID_NAME, ctx.facts.id.as_str())?;
     if session.req_header().version == Version::HTTP_2 {
         // Cookies may come in crumbs (RFC 9113, 8.2.3) that HTTP/1.1 does not know.
         join_cookies(upstream)?;
@@ -128,18 +123,15 @@ fn reads_answer(ctx: &Ctx) -> Option<BodyNeed> {
     ctx.snapshot.policy.response_need(ctx.route?)?.body
 }
 
-/// The canonical path and the raw query; the host that was judged.
-fn target(header: &RequestHeader, upstream: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+/// The canonical path and the raw query; the host that was judged, which it gives back.
+fn target(header: &RequestHeader, upstream: &mut RequestHeader, ctx: &Ctx) -> Result<HeaderValue> {
     let raw = std::str::from_utf8(header.raw_path()).unwrap_or_default();
-    let query = facts::split(raw).1;
+    let (sent, query) = facts::split(raw);
     let mut scratch = String::new();
     let path = policy::path::encode(&ctx.facts.path, &mut scratch);
-    let host = host(header);
-    let Some(host) = host else {
-        return gated::fault(Reason::Internal);
-    };
-    let same =
-        query.is_none() && header.raw_path() == path.as_bytes() && header.uri.authority().is_none();
+    let authority = header.uri.authority();
+    // Nearly always: in origin form, and canonical as it was sent.
+    let same = raw.starts_with('/') && sent == path && authority.is_none();
     if !same {
         let mut text = String::with_capacity(path.len() + query.map_or(0, str::len) + 1);
         text.push_str(path);
@@ -152,13 +144,14 @@ fn target(header: &RequestHeader, upstream: &mut RequestHeader, ctx: &Ctx) -> Re
         })?;
         upstream.set_uri(uri);
     }
-    upstream.insert_header(HOST, host)
-}
-
-fn host(header: &RequestHeader) -> Option<HeaderValue> {
-    match header.uri.authority() {
-        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-        None => header.headers.get(HOST).cloned(),
+    let named = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    match (authority, named, header.headers.get(HOST)) {
+        (Some(_), Some(host), _) => {
+            upstream.insert_header(HOST, host.clone())?;
+            Ok(host)
+        }
+        (None, _, Some(host)) => Ok(host.clone()),
+        (Some(_), None, _) | (None, _, None) => gated::fault(Reason::Internal),
     }
 }
 

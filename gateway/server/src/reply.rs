@@ -17,7 +17,9 @@ use policy::decision::{Effects, Reason, RouteId};
 use crate::snapshot::Snapshot;
 
 /// Name of the request id, in both directions.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
+/// The same for writing: Pingora keeps the spelling of every name, and copies all but static ones.
+pub(crate) const REQUEST_ID_NAME: &str = "x-request-id";
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +138,7 @@ impl Dress<'_> {
         if let Some(name) = &self.snapshot.policy.settings().policy_header {
             header.insert_header(name.clone(), self.snapshot.policy.hash())?;
         }
-        header.insert_header(REQUEST_ID, self.id)
+        header.insert_header(REQUEST_ID_NAME, self.id)
     }
 
     /// RateLimit and RateLimit-Policy, one item per limit, named like its check.

@@ -144,7 +144,7 @@ fn the_upstream_is_told_one_address() {
     let fields = forwarded(
         "::ffff:192.0.2.9".parse().unwrap(),
         "https",
-        "app.example:8443",
+        &HeaderValue::from_static("app.example:8443"),
     );
     let text: Vec<_> = fields
         .iter()
@@ -160,7 +160,7 @@ fn the_upstream_is_told_one_address() {
         ]
     );
     for (name, _) in &fields {
-        assert!(is_forwarding(name));
+        assert!(is_forwarding(&HeaderName::from_static(name)));
     }
     for name in [
         "x-forwarded-port",
