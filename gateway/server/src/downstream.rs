@@ -1,5 +1,6 @@
 //! The client's side: sockets, connections, and the raw shape of requests before Pingora parses them.
 
+mod alarm;
 pub(crate) mod connection;
 pub(crate) mod fence;
 pub(crate) mod h1;

@@ -31,15 +31,24 @@ impl RequestId {
         let value = (u128::from(high) << 64 | u128::from(low)) & !(0xf << 76) & !(0x3 << 62)
             | 0x4 << 76
             | 0x2 << 62;
-        let mut out = SmallVec::new();
-        for (at, byte) in value.to_be_bytes().into_iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                out.push(b'-');
-            }
-            out.push(digit(byte >> 4));
-            out.push(digit(byte & 0xf));
+        let mut digits = [0; 32];
+        for (byte, [high, low]) in value.to_be_bytes().iter().zip(digits.as_chunks_mut().0) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 0xf));
         }
-        Self(out)
+        let mut text = [b'-'; 36];
+        for (from, to) in [
+            (0..8, 0),
+            (8..12, 9),
+            (12..16, 14),
+            (16..20, 19),
+            (20..32, 24),
+        ] {
+            let part = digits.get(from).unwrap_or_default();
+            if let Some(place) = text.get_mut(to..to + part.len()) {
+                place.copy_from_slice(part);
+            }
+        }
+        Self(SmallVec::from_slice(&text))
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -1,6 +1,7 @@
 //! The requests of one HTTP/1 connection, one after the other: head, Pingora, the next. A request that Pingora would
 //! refuse without a hook is answered and recorded here.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +11,7 @@ use pingora_core::protocols::http::ServerSession;
 use policy::settings::Hardening;
 use tokio::io::AsyncWriteExt;
 
+use super::alarm::Alarm;
 use super::connection::Connection;
 use super::head::{self, Patience, Read, Refusal};
 use super::wire::Wire;
@@ -19,17 +21,28 @@ use crate::serve::Running;
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire: Wire) {
+    *connection.broken.lock() = Some(wire.broken());
+    let mut draining = running.draining.clone();
+    // Asked for again and again, but told only once where to knock.
+    let drained = pin!(async move {
+        // Fails when the gateway is gone, which ends connections, too.
+        let _ = draining.wait_for(|draining| *draining).await;
+    });
+    let mut between = Between {
+        drained,
+        alarm: Alarm::default(),
+    };
     let mut next = Some(Box::new(wire));
     let mut served = 0;
     while let Some(mut wire) = next.take() {
         let snapshot = running.shared.load();
         let limits = &snapshot.policy.settings().limits;
-        match await_head(running, &mut wire, limits, served).await {
+        match between.await_head(&mut wire, limits, served).await {
             Read::Whole(head, fence) => {
                 let prefix = head::tame(wire.begin(head, fence));
                 served += 1;
                 let last = served >= limits.keepalive_requests;
-                let session = session(wire, prefix, connection, last);
+                let session = session(wire, prefix, last);
                 drop(snapshot);
                 next = exchange(running, connection, session).await;
             }
@@ -39,32 +52,33 @@ pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire:
     }
 }
 
-/// The next head; between requests a gateway that is draining closes.
-async fn await_head(running: &Running, wire: &mut Wire, limits: &Hardening, served: u32) -> Read {
-    let first = if served == 0 {
-        limits.header_deadline
-    } else {
-        limits.idle_timeout
-    };
-    let patience = Patience {
-        first,
-        whole: limits.header_deadline,
-    };
-    let mut draining = running.draining.clone();
-    tokio::select! {
-        biased;
-        read = head::read(wire, patience, limits) => read,
-        _ = draining.wait_for(|draining| *draining) => Read::Closed,
+/// What ends a connection between two requests.
+struct Between<'c, Drained> {
+    drained: Pin<&'c mut Drained>,
+    alarm: Alarm,
+}
+
+impl<Drained: Future<Output = ()>> Between<'_, Drained> {
+    /// The next head; between requests a gateway that is draining closes.
+    async fn await_head(&mut self, wire: &mut Wire, limits: &Hardening, served: u32) -> Read {
+        let first = if served == 0 {
+            limits.header_deadline
+        } else {
+            limits.idle_timeout
+        };
+        let patience = Patience {
+            first,
+            whole: limits.header_deadline,
+        };
+        tokio::select! {
+            biased;
+            read = head::read(wire, &mut self.alarm, patience, limits) => read,
+            () = &mut self.drained => Read::Closed,
+        }
     }
 }
 
-fn session(
-    wire: Box<Wire>,
-    prefix: bytes::BytesMut,
-    connection: &Connection,
-    last: bool,
-) -> ServerSession {
-    *connection.broken.lock() = Some(wire.broken());
+fn session(wire: Box<Wire>, prefix: bytes::BytesMut, last: bool) -> ServerSession {
     let stream: Stream = wire;
     let mut session = ServerSession::new_http1(stream);
     session.set_pipelined_prefix(prefix);

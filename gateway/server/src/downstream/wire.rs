@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -202,11 +203,11 @@ impl Wire {
     /// Takes a whole head out of what is here and lets Pingora read as far as its body goes.
     pub(crate) fn begin(&mut self, head: usize, fence: Fence) -> BytesMut {
         self.fence = fence;
-        let head = self.ahead.split_to(head.min(self.ahead.len()));
-        if self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
+        if head >= self.ahead.len() {
+            // Nothing else came with it: the buffer goes as it is, and need not be shared.
+            return std::mem::take(&mut self.ahead);
         }
-        head
+        self.ahead.split_to(head)
     }
 
     /// Set when a body's chunks were malformed, which Pingora can only report as a failed read.
@@ -230,8 +231,8 @@ impl Wire {
         if !self.ahead.is_empty() {
             return Poll::Pending;
         }
-        let mut scratch = [0; 512];
-        let mut probe = ReadBuf::new(&mut scratch);
+        let mut scratch = [MaybeUninit::uninit(); 512];
+        let mut probe = ReadBuf::uninit(&mut scratch);
         ready!(self.poll_transport(cx, &mut probe))?;
         if probe.filled().is_empty() {
             return Poll::Ready(Ok(()));
