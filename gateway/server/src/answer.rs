@@ -22,7 +22,7 @@ use crate::snapshot::{Shared, Snapshot};
 use crate::withheld::Withheld;
 
 /// Fields that concern one hop only; Pingora sets those of the next hop itself.
-const HOP: [HeaderName; 2] = [
+static HOP: [HeaderName; 2] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
@@ -44,8 +44,8 @@ pub(crate) fn header(
     }
     ctx.upstream_time = ctx.asked.map(|asked| asked.elapsed());
     ctx.status = response.status.as_u16();
-    if let (Some(declared), Some(max)) = (declared(response), max(ctx))
-        && declared > max
+    if let Some(max) = max(ctx)
+        && declared(response).is_some_and(|declared| declared > max)
     {
         return fault(Reason::ResponseTooLarge);
     }
@@ -96,13 +96,13 @@ fn judge(
     response: &ResponseHeader,
     ctx: &mut Ctx,
 ) -> pingora_core::Result<()> {
-    let began = Instant::now();
     let (Some(route), Some(decision)) = (ctx.route, &mut ctx.decision) else {
         return Ok(());
     };
     if decision.facts.suspended.is_empty() {
         return Ok(());
     }
+    let began = Instant::now();
     let answer = Answer {
         snapshot: &ctx.snapshot,
         route,

@@ -30,6 +30,8 @@ pub(crate) struct Ctx {
     pub leases: Leases,
     pub waited: Duration,
     pub gateway: Duration,
+    /// The moment of the decision, until the first server is asked: then it is that moment, too.
+    pub decided: Option<Instant>,
     pub choice: Option<Choice>,
     pub asked: Option<Instant>,
     pub upstream_time: Option<Duration>,
@@ -63,6 +65,7 @@ impl Ctx {
             leases: Leases::default(),
             waited: Duration::ZERO,
             gateway: Duration::ZERO,
+            decided: None,
             choice: None,
             asked: None,
             upstream_time: None,

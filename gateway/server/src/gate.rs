@@ -31,7 +31,6 @@ pub(crate) async fn ask(
     session: &mut Session,
     ctx: &mut Ctx,
 ) -> Result<bool> {
-    let began = Instant::now();
     if session.is_http2() {
         // A stream whose window stays closed; over HTTP/1 the connection itself notices.
         session.set_write_timeout(Some(SLOW_READER));
@@ -40,10 +39,10 @@ pub(crate) async fn ask(
         return refuse(session, ctx, Reason::Internal).await;
     };
     let mut facts = Facts::unknown(connection.peer.ip());
-    let snapshot = Arc::clone(&ctx.snapshot);
+    let policy = &ctx.snapshot.policy;
     let header = session.req_header();
-    let read = facts.read(header, &connection, &snapshot);
-    let route = read.map(|()| snapshot.policy.route(&facts.view(header, &connection)));
+    let read = facts.read(header, &connection, &ctx.snapshot);
+    let route = read.map(|()| policy.route(&facts.view(header, &connection)));
     ctx.facts = facts;
     ctx.connection = Some(Arc::clone(&connection));
     let route = match route {
@@ -52,7 +51,7 @@ pub(crate) async fn ask(
         Err(reason) => return refuse(session, ctx, reason).await,
     };
     ctx.route = Some(route);
-    if matches!(ctx.facts.framing, Framing::Length(length) if length > snapshot.policy.max_body(route))
+    if matches!(ctx.facts.framing, Framing::Length(length) if length > ctx.snapshot.policy.max_body(route))
     {
         return refuse(session, ctx, Reason::BodyTooLarge).await;
     }
@@ -64,7 +63,9 @@ pub(crate) async fn ask(
         route,
     )
     .await;
-    ctx.gateway = began.elapsed().saturating_sub(ctx.waited);
+    let decided = Instant::now();
+    ctx.gateway = decided.duration_since(ctx.began).saturating_sub(ctx.waited);
+    ctx.decided = Some(decided);
     settle(session, ctx, decision, held, &connection).await
 }
 
@@ -76,17 +77,24 @@ async fn decide(
     connection: &Connection,
     route: RouteId,
 ) -> (Decision, Source<'static>) {
-    let snapshot = Arc::clone(&ctx.snapshot);
+    let Ctx {
+        snapshot,
+        facts,
+        leases,
+        waited,
+        began,
+        ..
+    } = ctx;
     let policy = &snapshot.policy;
     let needs = policy.body_need(route).is_some() && !session.is_body_empty();
     let copy = needs.then(|| session.req_header().clone());
-    let expects = ctx.facts.expects;
+    let expects = facts.expects;
     let (header, body) = match &copy {
         Some(copy) => {
             let upload = Upload {
                 session,
                 limits: &policy.settings().limits,
-                framing: ctx.facts.framing,
+                framing: facts.framing,
                 max: policy.max_body(route),
                 expects,
             };
@@ -96,17 +104,17 @@ async fn decide(
     };
     let mut io = Waiting {
         shared,
-        now: shared.now(),
-        began: ctx.began,
-        leases: &mut ctx.leases,
+        now: shared.at(*began),
+        began: *began,
+        leases,
         body,
         waited: std::time::Duration::ZERO,
     };
-    let request = ctx.facts.view(header, connection);
+    let request = facts.view(header, connection);
     let decision = policy
         .decide(route, &request, &mut io, &mut Unwatched)
         .await;
-    ctx.waited = io.waited;
+    *waited = io.waited;
     let held = match io.body {
         Source::Whole(bytes, hold) => Source::Whole(bytes, hold),
         Source::Empty | Source::Client(_) | Source::Failed(_) => Source::Empty,

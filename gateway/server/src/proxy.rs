@@ -29,27 +29,32 @@ pub(crate) struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Ctx;
+    /// Boxed, because Pingora moves it from future to future, and the futures are as large as what is in them.
+    type CTX = Box<Ctx>;
 
-    fn new_ctx(&self) -> Ctx {
-        Ctx::new(&self.shared)
+    fn new_ctx(&self) -> Box<Ctx> {
+        Box::new(Ctx::new(&self.shared))
     }
 
     /// None: compression and the like are the application's.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Ctx) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Box<Ctx>) -> Result<()> {
         if let Some(connection) = session.digest().and_then(Connection::of) {
             connection.seen.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Ctx>) -> Result<bool> {
         gate::ask(&self.shared, session, ctx).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Box<Ctx>,
+    ) -> Result<Box<HttpPeer>> {
         forward::peer(session.req_header(), ctx)
     }
 
@@ -60,7 +65,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         _: std::os::unix::io::RawFd,
         _: Option<&Digest>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         forward::connected(ctx);
         Ok(())
@@ -70,7 +75,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         forward::request(session, upstream, ctx)
     }
@@ -79,7 +84,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<()> {
         if answer::is_final(response) {
             heard::header(&self.shared, session, response, ctx).await;
@@ -92,7 +97,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> Result<Option<Duration>> {
         answer::body(body.as_ref(), ctx).map(|()| None)
     }
@@ -101,7 +106,7 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         error: Box<Error>,
     ) -> Box<Error> {
         failure::connecting(error, ctx)
@@ -112,7 +117,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
         reused: bool,
     ) -> Box<Error> {
         failure::proxying(error, session, ctx, reused)
@@ -122,12 +127,12 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        ctx: &mut Ctx,
+        ctx: &mut Box<Ctx>,
     ) -> FailToProxy {
         failure::answer(session, error, ctx).await
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Box<Ctx>) {
         ctx.conclude();
         heard::end(&self.shared, session, ctx).await;
         ctx.finish(&self.shared, session);
@@ -137,14 +142,14 @@ impl ProxyHttp for Proxy {
     }
 
     /// Events say it already.
-    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Ctx>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Ctx,
+        _: &Box<Ctx>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {

@@ -154,12 +154,17 @@ impl Shared {
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
+        self.at(Instant::now())
+    }
+
+    /// Both clocks, of which one has just been read.
+    pub(crate) fn at(&self, now: Instant) -> Now {
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Now {
             unix: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-            steady: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
+            steady: u64::try_from(now.duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX),
         }
     }
 
