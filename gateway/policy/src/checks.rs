@@ -245,6 +245,8 @@ checks! {
     Cors = cors, "cors";
     /// Rules against attacks.
     Waf = waf, "waf";
+    /// What who asks may do.
+    Authorize = authorize, "authorize";
 }
 
 #[cfg(test)]

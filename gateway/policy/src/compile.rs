@@ -45,6 +45,7 @@ struct Build<'t, 's> {
     mode: Option<mode::Setting>,
     max_body: u64,
     pages: crate::settings::Pages,
+    roles: crate::roles::Roles,
     checks: checks::Checks<'t>,
     chains: Vec<chains::Chain>,
     route_names: HashMap<String, usize>,
@@ -85,6 +86,7 @@ pub(crate) fn load(
         mode: None,
         max_body: 0,
         pages: crate::settings::Pages::default(),
+        roles: crate::roles::Roles::default(),
         checks: checks::Checks::after(rulesets.unwrap_or_default()),
         chains: Vec::new(),
         route_names: HashMap::new(),
@@ -157,7 +159,7 @@ fn document(tree: &Tree, faults: &mut Faults) -> Option<Document> {
 impl<'t> Build<'t, '_> {
     fn policy(mut self, document: Document) -> (Policy, Faults) {
         self.version(document.version);
-        roles::check(&document.roles.0, &mut self.faults);
+        self.roles = roles::check(&document.roles.0, &mut self.faults);
         let root = Path::default();
         self.mode = mode::setting(
             &root,

@@ -7,6 +7,7 @@ use crate::checks::OnError;
 use crate::checks::waf::Rulesets;
 use crate::fault::{Path, Weight};
 use crate::key::Keys;
+use crate::roles::Roles;
 use crate::sources::Sources;
 
 /// A fault that knows its path but not yet its line: the loader looks that up in the located tree.
@@ -42,6 +43,8 @@ pub struct Context<'c> {
     pub on_error: Option<OnError>,
     /// Path that the gateway's own pages are below.
     pub pages: &'c str,
+    /// What each role of the policy may do.
+    pub roles: &'c Roles,
     /// Unix milliseconds, for lists with expiry.
     pub now: u64,
     /// Files and environment.

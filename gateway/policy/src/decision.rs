@@ -133,6 +133,8 @@ reasons! {
     TokenClaims = "token_claims", 401, "authentication not sufficient";
     /// Token or subject revoked.
     TokenRevoked = "token_revoked", 401, "authentication revoked";
+    /// Who asks is known and may not do this.
+    Forbidden = "forbidden", 403, "access denied";
     /// A rule set scored the request too high.
     WafBlocked = "waf_blocked", 403, "request blocked";
     /// The body could not be parsed as what it says it is.

@@ -116,6 +116,8 @@ pub struct Facts {
     pub awaits: SmallVec<[Await; 1]>,
     /// What observing checks would have done with the answer.
     pub would: SmallVec<[Would; 1]>,
+    /// Why a check refused, in words: for events and `explain`, never for the client.
+    pub notes: SmallVec<[(CheckId, String); 1]>,
 }
 
 /// A session, whoever keeps it.
@@ -142,6 +144,13 @@ pub struct Await {
 }
 
 impl Facts {
+    /// Why this check refused, if it said so.
+    #[must_use]
+    pub fn note(&self, check: CheckId) -> Option<&str> {
+        let mut own = self.notes.iter().filter(|(of, _)| *of == check);
+        own.next().map(|(_, note)| note.as_str())
+    }
+
     /// What rules found, each with its check.
     pub fn findings(&self) -> impl Iterator<Item = (CheckId, &waf::Match)> {
         let checks = self

@@ -15,6 +15,7 @@ use crate::fault::Path;
 use crate::invented::{Invented, ready};
 use crate::key::Keys;
 use crate::request::{Facts, Framing, Request};
+use crate::roles::Roles;
 use crate::sources::Sources;
 
 /// Files by name; globs know `*` only.
@@ -214,6 +215,7 @@ fn compile<T: AsRef<[u8]>>(
     let on_store_error = taken(&mut spec, "on_store_error");
     let on_error = taken(&mut spec, "on_error");
     let mut faults = Vec::new();
+    let roles = roles();
     let mut sources = Files::default();
     for (name, text) in files {
         sources
@@ -228,6 +230,7 @@ fn compile<T: AsRef<[u8]>>(
         on_store_error,
         on_error,
         pages: "/.palisade",
+        roles: &roles,
         now: 0,
         sources: &mut sources,
         secrets: &mut Names,
@@ -243,6 +246,25 @@ fn compile<T: AsRef<[u8]>>(
         None => panic!("no check of kind {kind}"),
     };
     (check, faults)
+}
+
+/// Those of the design documents: each has what the one before has, and `admin` everything.
+fn roles() -> Roles {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let written: [(&str, Vec<String>, Vec<String>); 3] = [
+        ("viewer", vec![], words(&["chat", "rag:query", "eval:read"])),
+        (
+            "user",
+            words(&["viewer"]),
+            words(&["rag:index", "agent:run", "eval:run"]),
+        ),
+        ("admin", words(&["user"]), words(&["*"])),
+    ];
+    Roles::resolve(
+        written
+            .iter()
+            .map(|(name, includes, allow)| (*name, includes.as_slice(), allow.as_slice())),
+    )
 }
 
 fn messages(pending: &[Pending]) -> Vec<String> {

@@ -127,6 +127,9 @@ impl Watch {
         let identity = decision.and_then(|decision| decision.facts.identity.as_deref());
         let check = decision.and_then(|decision| decision.check);
         let unreadable = record.method.is_empty() && record.reason == Reason::Malformed;
+        let noted = facts
+            .zip(check)
+            .and_then(|(facts, check)| facts.note(check));
         self.events.emit(&Event {
             time: unix_ms(),
             kind: if unreadable {
@@ -148,6 +151,7 @@ impl Watch {
             reason: Some(record.reason),
             detail: match waf.and_then(|verdict| verdict.refusal.as_ref()) {
                 Some(refusal) if record.detail.is_empty() => refusal.code(),
+                Some(_) | None if record.detail.is_empty() => noted.unwrap_or_default(),
                 Some(_) | None => record.detail,
             },
             would: &would,

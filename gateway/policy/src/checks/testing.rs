@@ -16,6 +16,7 @@ use crate::fault::Path;
 use crate::invented::Invented;
 use crate::key::Keys;
 use crate::request::{Facts, Framing, Request};
+use crate::roles::Roles;
 use crate::sources::Sources;
 
 /// Files and secrets that are there.
@@ -78,6 +79,7 @@ impl Given {
                 on_store_error: self.on_store_error,
                 on_error: None,
                 pages: "/.palisade",
+                roles: &Roles::default(),
                 now: 1_767_225_600_000,
                 sources: &mut Files(&self.files),
                 secrets: &mut Named(&self.secrets),

@@ -207,6 +207,7 @@ impl<'t> Build<'t, '_> {
             on_store_error: generic.on_store_error.or(generic.on_error),
             on_error: generic.on_error,
             pages: &self.pages.path,
+            roles: &self.roles,
             now: self.now,
             sources: &mut self.sources,
             secrets: &mut self.keeper,

@@ -1,14 +1,15 @@
-//! Roles: includes that exist and make no circle. Parsed and checked here; `authorize` will ask them.
+//! Roles: includes that exist and make no circle. Parsed and checked here; `authorize` asks them.
 
 use std::collections::BTreeMap;
 
 use super::faults::Faults;
 use crate::fault::Path;
+use crate::roles::Roles;
 use crate::spec::Role;
 use crate::yaml::suggest;
 
-/// Checks every role.
-pub(super) fn check(roles: &[(String, Role)], faults: &mut Faults) {
+/// Checks every role, and resolves them.
+pub(super) fn check(roles: &[(String, Role)], faults: &mut Faults) -> Roles {
     let known: BTreeMap<&str, &Role> = roles
         .iter()
         .map(|(name, role)| (name.as_str(), role))
@@ -28,15 +29,29 @@ pub(super) fn check(roles: &[(String, Role)], faults: &mut Faults) {
             }
         }
         for (index, permission) in role.allow.iter().enumerate() {
-            if permission.is_empty() || permission.contains(char::is_whitespace) {
+            let inside = permission.strip_suffix('*').unwrap_or(permission);
+            if permission.is_empty()
+                || permission.contains(char::is_whitespace)
+                || inside.contains('*')
+            {
                 let place = at.key("allow").index(index);
                 faults.error(
                     place,
-                    format!("`{permission}` is not a permission: one word, such as rag:query"),
+                    format!(
+                        "`{permission}` is not a permission: one word, such as rag:query, rag:* or *"
+                    ),
                 );
             }
         }
     }
+    let written = roles.iter().map(|(name, role)| {
+        (
+            name.as_str(),
+            role.includes.as_slice(),
+            role.allow.as_slice(),
+        )
+    });
+    Roles::resolve(written)
 }
 
 /// Whether `from` includes `to`, in at most `steps` steps.

@@ -146,6 +146,7 @@ impl Told<'_> {
                 )
             })
             .collect();
+        notes.extend(facts.note(id).map(str::to_owned));
         match self.policy.check_kind(id) {
             "waf" => notes.extend(found(facts, id)),
             "jwt" => notes.extend(facts.identity.as_ref().map(|identity| {

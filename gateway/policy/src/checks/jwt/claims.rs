@@ -190,7 +190,7 @@ fn clean(text: &str) -> bool {
 
 impl Wanted {
     /// Equal to one of the values, or a list that has one of them.
-    fn is_met_by(&self, value: &Value) -> bool {
+    pub(in crate::checks) fn is_met_by(&self, value: &Value) -> bool {
         let same = |one: &Value| self.0.iter().any(|wanted| wanted == one);
         match value {
             Value::Array(items) => items.iter().any(same),

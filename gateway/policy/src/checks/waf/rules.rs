@@ -94,6 +94,7 @@ fn fresh(context: &mut Context<'_>, wanted: &Wanted) -> Option<Kept> {
         on_store_error: context.on_store_error,
         on_error: context.on_error,
         pages: context.pages,
+        roles: context.roles,
         now: context.now,
     };
     let loaded = compile(&mut inner, wanted);
