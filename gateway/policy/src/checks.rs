@@ -78,7 +78,7 @@ pub struct Hearing<'t, 'r, I> {
     pub io: &'t mut I,
     /// What the check left behind.
     pub awaited: Await,
-    /// Status.
+    /// Status; 0: the client left before there was an answer, which only what asked for more than the header hears.
     pub status: u16,
     /// Header fields, as the application gave them.
     pub headers: &'t http::HeaderMap,
@@ -233,6 +233,8 @@ checks! {
     Jwt = jwt, "jwt";
     /// How often things happen.
     RateLimit = rate_limit, "rate_limit";
+    /// Attempts to log in that fail.
+    Failures = failures, "failures";
     /// Clients and users that are banned.
     Bans = bans, "bans";
     /// Countries, continents and networks that may come.
@@ -250,4 +252,4 @@ checks! {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -111,6 +111,8 @@ reasons! {
     Overload = "overload", 503, "busy, try again";
     /// Banned.
     Banned = "banned", 403, "access denied";
+    /// Too many failed attempts to log in, or too many at the same time.
+    TooManyFailures = "too_many_failures", 429, "too many attempts";
     /// On a deny list, or not on the allow list.
     IpDenied = "ip_denied", 403, "access denied";
     /// Country, continent or network not allowed.

@@ -68,6 +68,8 @@ macro_rules! spaces {
 spaces! {
     /// Bans by client address or user.
     Ban = "ban";
+    /// What failed log-ins led to beside bans: how often, and from where a user logged in before.
+    Failures = "failures";
     /// Revoked tokens and subjects.
     Revocation = "revocation";
     /// Sessions of the gateway's own, by the hash of their identifier.

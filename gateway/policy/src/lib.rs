@@ -6,7 +6,9 @@
 //! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the
 //! decisions they must get · [`document`] YAML that is no policy · [`schema()`] for editors.
 
+pub mod answered;
 pub mod asker;
+pub mod ban;
 pub mod cases;
 pub mod checks;
 pub mod client;

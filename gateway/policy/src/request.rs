@@ -137,10 +137,16 @@ pub struct Await {
     pub check: CheckId,
     /// Whether what it does counts.
     pub mode: Mode,
-    /// Bytes of the answer's body that it reads; 0: status and header, and it may still add to the header.
+    /// Bytes of the answer's body that it reads; 0: status and header, and it may still add to the header;
+    /// [`Await::AFTER`]: status and header, but only once the answer has gone.
     pub body: usize,
     /// Whom the request was about, as far as the check found out.
     pub whom: Option<String>,
+}
+
+impl Await {
+    /// For `body`: nothing of it is read, and the answer need not wait for what the check does with it.
+    pub const AFTER: usize = 1;
 }
 
 impl Facts {

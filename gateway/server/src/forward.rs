@@ -13,6 +13,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use policy::decision::{Outcome, Permit, Reason};
+use policy::request::Await;
 use policy::response::BodyNeed;
 use policy::{Policy, client, codec, framing};
 use smallvec::SmallVec;
@@ -104,7 +105,7 @@ pub(crate) fn request(
     if ctx
         .decision
         .as_ref()
-        .is_some_and(|decision| Policy::hears(&decision.facts) > 0)
+        .is_some_and(|decision| Policy::hears(&decision.facts) > Await::AFTER)
     {
         upstream.insert_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
     }

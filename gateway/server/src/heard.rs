@@ -1,15 +1,17 @@
 //! Tells checks how the application answered: as soon as its header is there, and at the end with the beginning of its
 //! body where one asked for that. Decides nothing; what checks leave for the answer is put on it by `reply`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use policy::Policy;
+use policy::codec::{self, Bounds, Codings};
+use policy::decision::Reason;
 
 use crate::ctx::Ctx;
 use crate::io::{Source, Waiting};
@@ -30,6 +32,25 @@ impl Listening {
         let room = self.most.saturating_sub(self.body.len()).min(piece.len());
         self.body
             .extend_from_slice(piece.get(..room).unwrap_or_default());
+    }
+
+    /// The beginning as the application wrote it: it was offered no coding, but may use one all the same. Nothing, where
+    /// that cannot be opened.
+    fn opened(&self) -> Cow<'_, [u8]> {
+        let bounds = Bounds {
+            output: self.most,
+            ratio: usize::MAX,
+        };
+        match Codings::of(&self.headers) {
+            Ok(codings) if codings.is_empty() => Cow::Borrowed(&self.body),
+            Ok(codings) => {
+                let mut opened = Vec::new();
+                let read = codec::open(&codings, &self.body, bounds, &mut opened);
+                opened.truncate(if read.is_ok() { self.most } else { 0 });
+                Cow::Owned(opened)
+            }
+            Err(_) => Cow::Borrowed(&[]),
+        }
     }
 }
 
@@ -53,13 +74,11 @@ pub(crate) async fn header(
         .decision
         .as_ref()
         .map_or(0, |decision| Policy::hears(&decision.facts));
-    // Offered none; an application that encodes all the same is not read.
-    let plain = !response.headers.contains_key(CONTENT_ENCODING);
     ctx.listening = waits(ctx).then(|| {
         Box::new(Listening {
             status,
             headers: response.headers.clone(),
-            most: if plain { most } else { 0 },
+            most,
             body: Vec::new(),
         })
     });
@@ -68,10 +87,13 @@ pub(crate) async fn header(
 /// The answer is over, or broke off.
 pub(crate) async fn end(shared: &Arc<Shared>, session: &Session, ctx: &mut Ctx) {
     let Some(listening) = ctx.listening.take() else {
+        if ctx.reason == Reason::ClientGone {
+            tell(shared, session, ctx, (0, &HeaderMap::new()), Some(&[])).await;
+        }
         return;
     };
     let answer = (listening.status, &listening.headers);
-    tell(shared, session, ctx, answer, Some(&listening.body)).await;
+    tell(shared, session, ctx, answer, Some(&listening.opened())).await;
 }
 
 async fn tell(

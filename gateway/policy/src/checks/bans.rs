@@ -3,13 +3,16 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Gives, Needs, OnError, ResponseWork, Turn};
+use crate::ban::{self, Ban, Whom};
 use crate::context::Context;
-use crate::decision::{Answer, Reason};
+use crate::decision::{Answer, Denial, Reason};
 use crate::io::{Io, Key, Space};
 use crate::key::{self, Keys};
+use crate::stored;
 
 /// Refuses clients and users that are banned: by the admin interface, or by a check that watches failures. Behind a
 /// check that establishes who asks, users are looked up as well as addresses. An IPv6 client is banned by its /64.
@@ -35,13 +38,13 @@ pub struct Check {
 /// Where a client's ban is kept, in [`Space::Ban`].
 #[must_use]
 pub fn client_key(keys: Keys, client: IpAddr) -> Key {
-    keys.start(key::stable("ban")).client(key::stable("client"), client).finish()
+    Whom::Client(client).key(keys)
 }
 
-/// Where a user's ban is kept, in [`Space::Ban`].
+/// Where a user's ban is kept, in [`Space::Ban`]. However the name is typed.
 #[must_use]
 pub fn user_key(keys: Keys, user: &str) -> Key {
-    keys.start(key::stable("ban")).part(key::stable("user"), user.as_bytes()).finish()
+    ban::add_user(keys.start(key::stable("ban")), user).finish()
 }
 
 impl Spec {
@@ -90,16 +93,50 @@ impl Check {
 
     pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
         let client = client_key(self.keys, turn.request.client);
-        let user = turn.facts.identity.as_ref().map(|identity| user_key(self.keys, &identity.user));
-        for key in [Some(client), user].into_iter().flatten() {
-            match turn.io.get(Space::Ban, key).await {
-                Ok(None) => {}
-                Ok(Some(_)) => return Answer::deny(Reason::Banned),
-                Err(_) => return self.without_store.clone(),
-            }
+        match turn.io.get(Space::Ban, client).await {
+            Ok(None) => {}
+            Ok(Some(stored)) => return refusal(&stored, turn.io.now().unix),
+            Err(_) => return self.without_store.clone(),
         }
-        Answer::Pass
+        let Some(identity) = turn.facts.identity.clone() else {
+            return Answer::Pass;
+        };
+        match turn.io.get(Space::Ban, user_key(self.keys, &identity.user)).await {
+            Ok(None) => Answer::Pass,
+            Ok(Some(stored)) => self.user(turn, &identity.user, &stored).await,
+            Err(_) => self.without_store.clone(),
+        }
     }
+
+    /// A ban that somebody's failures led to does not hold where the user logged in before: anybody can fail in the name
+    /// of anybody.
+    async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>, user: &str, stored: &Bytes) -> Answer {
+        let refused = refusal(stored, turn.io.now().unix);
+        let made_by_failures = stored::decode::<Ban>(stored).is_ok_and(|ban| ban.by.is_some());
+        if !made_by_failures {
+            return refused;
+        }
+        match ban::known(turn.io, self.keys, turn.request.client, user).await {
+            Ok(true) => Answer::Pass,
+            Ok(false) => refused,
+            Err(_) => self.without_store.clone(),
+        }
+    }
+}
+
+/// Says when it ends, where the record tells.
+fn refusal(stored: &Bytes, now: u64) -> Answer {
+    let ban = stored::decode::<Ban>(stored).ok();
+    Answer::Deny(Denial {
+        reason: Reason::Banned,
+        status: Reason::Banned.status(),
+        retry_after: ban.map(|ban| seconds(ban.until.saturating_sub(now))),
+    })
+}
+
+/// For Retry-After: rounded up, at least one.
+pub(super) fn seconds(millis: u64) -> u32 {
+    u32::try_from(millis.div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

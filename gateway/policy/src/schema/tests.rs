@@ -162,6 +162,10 @@ fn the_full_policy_holds_every_key() {
     let elsewhere = [".include", ".routes[].serve"];
     walk.missing
         .retain(|key| !elsewhere.contains(&key.as_str()));
+    // An answer may be described within another, and a success is described as a failure is.
+    let again = [".any[].", ".all[].", ".not.", ".passed."];
+    walk.missing
+        .retain(|key| !again.iter().any(|part| key.contains(part)));
     for key in GENERIC_KEYS {
         let anywhere = tree
             .root

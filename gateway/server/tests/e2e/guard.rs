@@ -1,0 +1,363 @@
+//! Log-ins that fail: the application is one that knows nothing of it, and its answers are all that the gateway sees.
+
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use crate::support::origin::answer;
+use crate::support::{Conn, Gateway, Origin, Plan, Response, Step, exchange, until};
+
+/// The right password is `right`; a form gets redirects, an API statuses.
+fn application() -> Origin {
+    Origin::scripted(|seen| {
+        let json = seen.header("content-type") == Some("application/json");
+        let target = seen.target.clone();
+        let mut steps = vec![Step::ReadBody];
+        if target.starts_with("/slow") {
+            steps.push(Step::Gate("slow"));
+        }
+        let right = seen.header("x-password") == Some("right");
+        steps.push(Step::Send(match (right, json) {
+            (true, true) => answer(200, "Content-Type: application/json\r\n", b"{\"token\": 1}"),
+            (true, false) => answer(302, "Location: /home\r\nSet-Cookie: s=1\r\n", b""),
+            (false, true) => answer(
+                200,
+                "Content-Type: application/json\r\n",
+                b"{\"ok\": false}",
+            ),
+            (false, false) => answer(302, "Location: /login?error=1\r\n", b""),
+        }));
+        steps
+    })
+}
+
+const WATCH: &str = "request: [\"POST /login\", \"POST /slow\"], user: [form.email, json.email], \
+    failed: {any: [{status: 401}, {location: \"/login?error*\"}, {body: '\"ok\":\\s*false'}]}";
+
+fn plan(origin: &Origin, rules: &str) -> Plan {
+    Plan::new(origin.address)
+        .top("trusted_proxies: [127.0.0.1]")
+        .check("bans", "{check: bans}")
+        .check(
+            "guard",
+            &format!("{{check: failures, watch: {{{WATCH}}}, rules: [{rules}]}}"),
+        )
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [bans, guard], public: test}")
+}
+
+struct Login<'a> {
+    client: &'a str,
+    user: &'a str,
+    right: bool,
+    json: bool,
+    path: &'a str,
+}
+
+impl Default for Login<'_> {
+    fn default() -> Self {
+        Self {
+            client: "198.51.100.1",
+            user: "ann",
+            right: false,
+            json: false,
+            path: "/login",
+        }
+    }
+}
+
+impl Login<'_> {
+    fn text(&self) -> String {
+        let (kind, body) = match self.json {
+            true => (
+                "application/json",
+                format!("{{\"email\": \"{}\"}}", self.user),
+            ),
+            false => (
+                "application/x-www-form-urlencoded",
+                format!("email={}", self.user),
+            ),
+        };
+        format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {}\r\nX-Password: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.path,
+            self.client,
+            if self.right { "right" } else { "wrong" },
+            body.len()
+        )
+    }
+
+    fn send(&self, gateway: &Gateway) -> Response {
+        exchange(gateway.http, self.text())
+    }
+}
+
+/// Tries wrong passwords until refused; how many went on.
+fn guesses(gateway: &Gateway, most: usize, login: impl Fn(usize) -> (String, String)) -> usize {
+    (0..most)
+        .take_while(|number| {
+            let (client, user) = login(*number);
+            Login {
+                client: &client,
+                user: &user,
+                ..Login::default()
+            }
+            .send(gateway)
+            .status
+                == 302
+        })
+        .count()
+}
+
+fn right(gateway: &Gateway, client: &str, user: &str) -> u16 {
+    Login {
+        client,
+        user,
+        right: true,
+        ..Login::default()
+    }
+    .send(gateway)
+    .status
+}
+
+fn events(gateway: &Gateway, event: &str) -> Vec<Value> {
+    gateway
+        .lines()
+        .into_iter()
+        .filter(|line| line["event"] == event)
+        .collect()
+}
+
+const BOTH: &str = "{when: 5 in 5m by ip or user, ban: {user: 15m, ip: 30m}}";
+
+#[test]
+fn five_failures_ban_the_address_everywhere_and_the_user_at_the_login() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, BOTH));
+    assert_eq!(
+        guesses(&gateway, 20, |_| ("198.51.100.1".into(), "Ann".into())),
+        5
+    );
+    let refused = Login::default().send(&gateway);
+    assert_eq!(refused.status, 403, "`bans` comes first");
+    let wait: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1700..=1800).contains(&wait), "{wait}");
+    let elsewhere = Login {
+        client: "203.0.113.9",
+        user: "ANN",
+        ..Login::default()
+    }
+    .send(&gateway);
+    assert_eq!(elsewhere.status, 429);
+    assert!(
+        elsewhere
+            .header("retry-after")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            <= 900
+    );
+    assert_eq!(right(&gateway, "203.0.113.9", "bob"), 302);
+    assert_eq!(origin.count(), 6);
+    let bans = until("both bans are told", || {
+        let bans = events(&gateway, "ban_started");
+        (bans.len() == 2).then_some(bans)
+    });
+    assert!(
+        bans.iter()
+            .all(|ban| ban["user"] == "ann" && ban["check"] == "guard"),
+        "{bans:?}"
+    );
+    gateway.refused_for("too_many_failures");
+}
+
+#[test]
+fn a_json_api_is_guarded_alike() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, "{when: 3 in 5m by pair, ban: {pair: 15m}}"));
+    let tried = (0..9).filter(|_| {
+        Login {
+            json: true,
+            ..Login::default()
+        }
+        .send(&gateway)
+        .status
+            == 200
+    });
+    assert_eq!(tried.count(), 3);
+    let form = Login {
+        right: true,
+        ..Login::default()
+    }
+    .send(&gateway);
+    assert_eq!(form.status, 429, "the same user by the other way in");
+    assert_eq!(right(&gateway, "203.0.113.1", "ann"), 302);
+}
+
+#[test]
+fn parallel_guesses_do_not_get_past_the_count() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, BOTH));
+    let login = Login {
+        path: "/slow",
+        ..Login::default()
+    };
+    let mut conns: Vec<Conn> = (0..40)
+        .map(|_| {
+            let mut conn = Conn::open(gateway.http);
+            conn.write(login.text());
+            conn
+        })
+        .collect();
+    until("the others are refused", || {
+        (gateway
+            .lines()
+            .iter()
+            .filter(|line| line["reason"] == "too_many_failures")
+            .count()
+            == 35)
+            .then_some(())
+    });
+    assert_eq!(origin.count(), 5);
+    origin.open("slow");
+    let statuses: Vec<u16> = conns
+        .iter_mut()
+        .map(|conn| conn.response().unwrap().status)
+        .collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 302).count(), 5);
+    until("the bans start", || {
+        (events(&gateway, "ban_started").len() == 2).then_some(())
+    });
+    assert_eq!(login.send(&gateway).status, 403);
+    assert_eq!(origin.count(), 5);
+}
+
+#[test]
+fn spraying_and_stuffing_are_stopped() {
+    let origin = application();
+    let rules =
+        "{when: 6 users in 10m by ip, ban: {ip: 1h}}, {when: 7 ips in 1h by user, ban: {user: 1h}}";
+    let gateway = Gateway::start(&plan(&origin, rules));
+    assert_eq!(
+        guesses(&gateway, 30, |number| (
+            "198.51.100.1".into(),
+            format!("user{number}")
+        )),
+        6
+    );
+    assert_eq!(
+        guesses(&gateway, 30, |number| (
+            format!("203.0.113.{number}"),
+            "zoe".into()
+        )),
+        7
+    );
+    assert_eq!(
+        guesses(&gateway, 20, |_| ("203.0.113.77".into(), "kim".into())),
+        20,
+        "one user who forgot"
+    );
+}
+
+#[test]
+fn strangers_do_not_lock_a_user_out() {
+    let origin = application();
+    let rules =
+        "{when: 5 in 5m by user, ban: {user: 15m}}, {when: 3 in 5m by pair, ban: {pair: 15m}}";
+    let gateway = Gateway::start(&plan(&origin, rules));
+    assert_eq!(right(&gateway, "192.0.2.1", "ann"), 302);
+    assert_eq!(
+        guesses(&gateway, 30, |number| (
+            format!("203.0.113.{number}"),
+            "ann".into()
+        )),
+        5
+    );
+    assert_eq!(right(&gateway, "203.0.113.99", "ann"), 429);
+    assert_eq!(
+        right(&gateway, "192.0.2.1", "Ann"),
+        302,
+        "where they logged in before"
+    );
+    assert_eq!(
+        guesses(&gateway, 30, |_| ("192.0.2.1".into(), "ann".into())),
+        3
+    );
+}
+
+#[test]
+fn an_ipv6_client_is_its_network() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, BOTH));
+    assert_eq!(
+        guesses(&gateway, 20, |number| (
+            format!("2001:db8::{number:x}"),
+            format!("u{number}")
+        )),
+        5
+    );
+    assert_eq!(right(&gateway, "2001:db8::beef", "bob"), 403);
+    assert_eq!(right(&gateway, "2001:db8:0:1::1", "bob"), 302);
+}
+
+#[test]
+fn counts_and_bans_outlive_a_reload() {
+    let origin = application();
+    let first = plan(&origin, BOTH);
+    let gateway = Gateway::start(&first);
+    assert_eq!(
+        guesses(&gateway, 3, |_| ("198.51.100.1".into(), "ann".into())),
+        3
+    );
+    gateway.replace(&first.clone().check("spare", "{check: bans}"));
+    gateway.line("of the reload", |line| {
+        line["event"] == "policy_loaded" && line["policy_version"] == 2
+    });
+    assert_eq!(
+        guesses(&gateway, 9, |_| ("198.51.100.1".into(), "ann".into())),
+        2
+    );
+}
+
+#[test]
+fn who_leaves_before_the_answer_has_guessed_all_the_same() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, "{when: 2 in 5m by ip, ban: {ip: 15m}}"));
+    for number in 1..=2 {
+        let mut conn = Conn::open(gateway.http);
+        conn.write(
+            Login {
+                path: "/slow",
+                ..Login::default()
+            }
+            .text(),
+        );
+        until("it is with the application", || {
+            (origin.count() == number).then_some(())
+        });
+        drop(conn);
+        until("it is counted", || {
+            (events(&gateway, "login_failed").len() == number).then_some(())
+        });
+    }
+    assert_eq!(Login::default().send(&gateway).status, 403);
+}
+
+#[test]
+fn other_clients_of_loopback_are_clients_of_their_own() {
+    let origin = application();
+    let rules = "{when: 2 in 5m by ip, ban: {ip: 15m}}";
+    let gateway = Gateway::start(&plan(&origin, rules));
+    let mut ask = |last: u8| {
+        let mut conn = Conn::open_from(Ipv4Addr::new(127, 0, 0, last), gateway.http);
+        // Not a trusted proxy: what it says about itself is not believed.
+        conn.write(
+            Login {
+                client: "8.8.8.8",
+                ..Login::default()
+            }
+            .text(),
+        );
+        conn.response().unwrap().status
+    };
+    assert_eq!([ask(2), ask(2), ask(2), ask(3)], [302, 302, 403, 302]);
+}
