@@ -347,7 +347,7 @@ fn other_clients_of_loopback_are_clients_of_their_own() {
     let origin = application();
     let rules = "{when: 2 in 5m by ip, ban: {ip: 15m}}";
     let gateway = Gateway::start(&plan(&origin, rules));
-    let mut ask = |last: u8| {
+    let ask = |last: u8| {
         let mut conn = Conn::open_from(Ipv4Addr::new(127, 0, 0, last), gateway.http);
         // Not a trusted proxy: what it says about itself is not believed.
         conn.write(
