@@ -10,6 +10,7 @@ pub(crate) mod network;
 pub(crate) mod pattern;
 pub(crate) mod pcre;
 mod phrases;
+mod sqli;
 pub(crate) mod validate;
 
 use std::net::IpAddr;
@@ -124,7 +125,8 @@ impl Operator {
     pub(crate) const fn weight(&self) -> u64 {
         match self {
             Self::Pattern(pattern) => pattern.weight(),
-            Self::Sqli | Self::Xss | Self::Number(..) => 8,
+            Self::Xss | Self::Number(..) => 8,
+            Self::Sqli => 2,
             _ => 1,
         }
     }
