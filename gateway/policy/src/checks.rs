@@ -235,6 +235,10 @@ checks! {
     RateLimit = rate_limit, "rate_limit";
     /// Attempts to log in that fail.
     Failures = failures, "failures";
+    /// Networks that each user may come from.
+    IpAllowlist = ip_allowlist, "ip_allowlist";
+    /// Tokens that let checks pass in an emergency.
+    BreakGlass = break_glass, "break_glass";
     /// Clients and users that are banned.
     Bans = bans, "bans";
     /// Countries, continents and networks that may come.

@@ -35,6 +35,9 @@ pub struct Asked {
     pub until: Option<String>,
     /// Whether the route's `with:` changed it.
     pub changed: bool,
+    /// Checks that it may let pass, unasked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<String>,
 }
 
 impl Policy {
@@ -79,6 +82,7 @@ impl Policy {
                 Some(moment.to_string())
             }),
             changed: self.changed(step.id),
+            passes: self.passes(step.id).to_vec(),
         };
         route.plan.steps.iter().map(one).collect()
     }

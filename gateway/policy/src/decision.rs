@@ -113,6 +113,10 @@ reasons! {
     Banned = "banned", 403, "access denied";
     /// Too many failed attempts to log in, or too many at the same time.
     TooManyFailures = "too_many_failures", 429, "too many attempts";
+    /// The user may not come from this network.
+    NetworkDenied = "network_denied", 403, "access denied";
+    /// A token for emergencies that is not known, or used, or late.
+    EmergencyRefused = "emergency_refused", 403, "access denied";
     /// On a deny list, or not on the allow list.
     IpDenied = "ip_denied", 403, "access denied";
     /// Country, continent or network not allowed.

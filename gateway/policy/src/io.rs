@@ -82,6 +82,8 @@ spaces! {
     Factor = "factor";
     /// Things that happen once, or wait for an end: used codes, log-ins under way, emergency tokens.
     Once = "once";
+    /// Tokens for emergencies, by the hash of the token.
+    Emergency = "emergency";
     /// Networks that a user may come from.
     Networks = "networks";
     /// Long counts, such as a calendar quota.

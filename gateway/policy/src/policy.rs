@@ -361,6 +361,23 @@ impl Policy {
         stores
     }
 
+    /// Names of the checks that a token for emergencies may let pass where this one is asked; none for other kinds.
+    #[must_use]
+    pub fn passes(&self, id: CheckId) -> &[String] {
+        match self.check(id) {
+            Some(Check::BreakGlass(check)) => check.passes(),
+            // The others ask, and let nothing else pass.
+            Some(_) | None => &[],
+        }
+    }
+
+    /// The same over all checks.
+    pub fn may_pass(&self) -> impl Iterator<Item = &str> {
+        let ids = (0..self.check_count()).filter_map(|id| u16::try_from(id).ok());
+        ids.flat_map(move |id| self.passes(CheckId(id)))
+            .map(String::as_str)
+    }
+
     pub(crate) fn changed(&self, id: CheckId) -> bool {
         self.checks
             .get(usize::from(id.0))

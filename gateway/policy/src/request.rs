@@ -104,6 +104,8 @@ pub struct Facts {
     pub identity: Option<Arc<Identity>>,
     /// The session that this is a part of.
     pub session: Option<Session>,
+    /// Names of checks that are not asked: a token for emergencies lets them pass.
+    pub passes: Option<Arc<[String]>>,
     /// Where the client is.
     pub place: Place,
     /// What the WAF found, when anything matched; of the answer as well, once it was judged.

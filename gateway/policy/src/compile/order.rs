@@ -3,7 +3,7 @@
 use super::Build;
 use super::chains::Use;
 use super::routes::paired;
-use crate::checks::{Gives, Needs};
+use crate::checks::{Check, Gives, Needs};
 use crate::fault::Path;
 use crate::policy::Route;
 use crate::response::ResponseNeed;
@@ -16,6 +16,7 @@ const FORM: u64 = 64 << 10;
 
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
     order(build, route, uses);
+    emergencies(build, route, uses);
     public(build, route, uses, at);
     let mut edits = Vec::new();
     let mut reads: Option<ResponseNeed> = None;
@@ -130,6 +131,47 @@ fn order(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
             }
             known |= (given.given)(gives);
         }
+    }
+}
+
+/// What a token for emergencies lets pass comes after the check that reads the token, and is never what establishes who
+/// asks: nobody becomes somebody by an emergency.
+fn emergencies(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
+    let pairs = paired(route, uses);
+    let mut wrong = Vec::new();
+    for (position, (step, used)) in pairs.iter().enumerate() {
+        let Some(named) = build.checks.named.get(usize::from(step.id.0)) else {
+            continue;
+        };
+        let Check::BreakGlass(check) = &named.check else {
+            continue;
+        };
+        for (other, (passed, _)) in pairs.iter().enumerate() {
+            let passed = build.checks.named.get(usize::from(passed.id.0));
+            let Some(passed) = passed.filter(|passed| check.passes().contains(&passed.name)) else {
+                continue;
+            };
+            let (name, gives) = (&passed.name, passed.check.gives());
+            if gives.identity || gives.session {
+                let why = format!("`{name}` establishes who asks: no emergency may let it pass");
+                wrong.push((used.at.clone(), why));
+            } else if other <= position {
+                let why = format!(
+                    "`{}` comes after `{name}`, which it may let pass",
+                    named.name
+                );
+                wrong.push((used.at.clone(), why));
+            }
+        }
+        for name in check.passes() {
+            if !build.checks.by_name.contains_key(name.as_str()) {
+                let at = Path::default().key("checks").key(&named.name).key("passes");
+                wrong.push((at, format!("there is no check `{name}`")));
+            }
+        }
+    }
+    for (at, why) in wrong {
+        build.faults.error(at, why);
     }
 }
 
