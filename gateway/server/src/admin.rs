@@ -1,23 +1,30 @@
 //! The operators' listener: metrics, health, the policy in service, reload, bans. Has its own thread, so that it
 //! answers while traffic is at its worst; `guard` keeps browsers and strangers out.
 
-pub(crate) mod bans;
+mod bans;
+mod emergencies;
 mod guard;
 mod listen;
+mod networks;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
+use policy::io::StoreFault;
 use policy::settings::Secret;
 use serde_json::{Value, json};
 
 pub(crate) use listen::{Listening, start};
 
-use crate::events::rfc3339;
+use crate::events::{Event, Kind, rfc3339};
+use crate::io::{Source, Waiting};
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::observe::Watch;
 use crate::reload::{Reloader, Status, Trigger};
@@ -32,8 +39,6 @@ pub(crate) struct Admin {
     pub(crate) reloader: Arc<Reloader>,
     /// Numbers and lines.
     pub(crate) watch: Arc<Watch>,
-    /// Bans that were made here.
-    pub(crate) bans: Arc<bans::Bans>,
     /// Whether nobody comes in without a token, even if the policy in service no longer names one: it did at the start,
     /// or other machines reach the listener.
     pub(crate) guarded: bool,
@@ -54,6 +59,17 @@ fn router(admin: Admin) -> Router {
         .route("/reload", post(reload))
         .route("/bans", get(bans::list).post(bans::add))
         .route("/bans/{kind}/{who}", delete(bans::remove))
+        .route("/bans/pair/{client}/{user}", delete(bans::remove_pair))
+        .route("/networks", get(networks::list).post(networks::add))
+        .route(
+            "/networks/{user}",
+            get(networks::of_user).delete(networks::remove),
+        )
+        .route(
+            "/emergencies",
+            get(emergencies::list).post(emergencies::create),
+        )
+        .route("/emergencies/{id}", delete(emergencies::revoke))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(
@@ -61,6 +77,58 @@ fn router(admin: Admin) -> Router {
             guard::keep_out,
         ))
         .with_state(admin)
+}
+
+/// Largest body of what operators ask for, in bytes.
+const LARGEST: usize = 64 << 10;
+
+/// What is asked for, or why not.
+fn asked<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, (StatusCode, String)> {
+    if body.len() > LARGEST {
+        let why = format!("at most {LARGEST} bytes");
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, why));
+    }
+    serde_json::from_slice(body).map_err(|why| (StatusCode::BAD_REQUEST, why.to_string()))
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
+
+fn unavailable(fault: StoreFault) -> Response {
+    match fault {
+        StoreFault::Full => refuse(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "the store has no room for another value",
+        ),
+        StoreFault::Slow | StoreFault::Down | StoreFault::Corrupt => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "the store gives no answer")
+        }
+    }
+}
+
+/// What checks change is changed in the same way here.
+fn operate<'a>(admin: &'a Admin, leases: &'a mut Leases) -> Waiting<'a> {
+    Waiting {
+        shared: &admin.shared,
+        now: admin.shared.now(),
+        began: Instant::now(),
+        leases,
+        body: Source::Empty,
+        waited: Duration::ZERO,
+    }
+}
+
+/// An operator did something.
+fn tell(admin: &Admin, event: &'static str, user: &str, detail: &str) {
+    admin.watch.events.emit(&Event {
+        time: admin.shared.now().unix,
+        kind: Kind::Told(event),
+        user,
+        detail,
+        ..Event::default()
+    });
+    admin.watch.metrics.told(event, "");
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -241,7 +309,6 @@ mod tests {
             shared,
             reloader: Arc::new(reloader),
             watch,
-            bans: Arc::default(),
             guarded,
             socket: false,
         }
@@ -290,7 +357,7 @@ mod tests {
         );
         assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 204);
         assert_eq!(ask(at, "DELETE", "/bans/client/192.0.2.7", "").0, 404);
-        assert_eq!(shared.store().stats().values, 0);
+        assert_eq!(ask(at, "GET", "/bans", "").1, r#"{"bans":[]}"#);
     }
 
     #[test]

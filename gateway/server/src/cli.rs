@@ -1,8 +1,11 @@
 //! The `palisade` command: its words, and what its exit codes mean. Each command is a file in `cli/`.
 
+mod allow;
+mod ban;
 mod check;
 mod coverage;
 mod demo;
+mod emergency;
 mod explain;
 mod faults;
 mod log;
@@ -84,6 +87,12 @@ enum Command {
     Explain(explain::Arguments),
     /// Run the tests that are in a policy.
     Test(test::Arguments),
+    /// Bans of a running gateway: list, make, lift.
+    Ban(ban::Arguments),
+    /// Networks that users may come from.
+    Allow(allow::Arguments),
+    /// Tokens that let named checks pass once, in an emergency.
+    Emergency(emergency::Arguments),
     /// Have a running gateway read its policy again.
     Reload(reload::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
@@ -115,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Ban(arguments) => ban::run(&arguments),
+        Command::Allow(arguments) => allow::run(&arguments),
+        Command::Emergency(arguments) => emergency::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),

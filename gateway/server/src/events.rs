@@ -63,6 +63,18 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// For what somebody should look at by itself.
+    pub(crate) fn severity(self) -> Option<&'static str> {
+        let Self::Told(word) = self else { return None };
+        match word {
+            "network_violation" | "ban_started" => Some("medium"),
+            word if word.starts_with("emergency_") => Some("high"),
+            _ => None,
+        }
+    }
+}
+
 /// One WAF rule that matched and logs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Finding<'a> {

@@ -127,7 +127,6 @@ impl Gateway {
             shared: Arc::clone(&self.shared),
             reloader: Arc::clone(&self.reloader),
             watch: Arc::clone(&self.watch),
-            bans: Arc::default(),
             guarded: !address.is_local() || written.is_some_and(|admin| !admin.tokens.is_empty()),
             socket: matches!(address, ListenAddress::Unix(_)),
         };

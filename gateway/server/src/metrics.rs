@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use policy::Policy;
 use policy::decision::{Action, CheckId, Reason, RouteId, Would};
 use policy::settings::Upstream;
-use prometheus::{Encoder, GaugeVec, Histogram, IntCounter, Registry, TextEncoder};
+use prometheus::{Encoder, GaugeVec, Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
 
 use groups::{Connections, InService, Times};
 use matches::Matches;
@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     servers: Mutex<BTreeSet<(String, String)>>,
     /// What WAF rules found.
     pub(crate) matches: Matches,
+    told: IntCounterVec,
     /// Answers that were cut off after the client had some of them.
     pub(crate) cut: IntCounter,
     /// Event lines that were lost.
@@ -114,6 +115,11 @@ impl Metrics {
                 "Matches of WAF rules in requests and answers, by check and family of rules.",
                 &["check", "family"],
             )?),
+            told: register.counters(
+                "told_total",
+                "Events of their own that checks and operators told: log-ins that fail, bans, emergencies.",
+                &["event", "check"],
+            )?,
             cut: register.counter(
                 "responses_cut_total",
                 "Answers that were refused when the client had some of them.",
@@ -139,6 +145,11 @@ impl Metrics {
                 .map(|id| self.names.word(policy.check_name(CheckId(id))))
                 .collect(),
         }
+    }
+
+    /// Something happened that has an event of its own. Both are words of ours or of the policy.
+    pub(crate) fn told(&self, event: &str, check: &str) {
+        self.told.with_label_values(&[event, check]).inc();
     }
 
     fn meter(&self, route: &str) -> RouteMeter {

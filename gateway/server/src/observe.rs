@@ -180,6 +180,7 @@ impl Watch {
             .iter()
             .flat_map(|decision| &decision.effects.told)
         {
+            self.metrics.told(told.event, policy.check_name(told.check));
             self.events.emit(&Event {
                 time: unix_ms(),
                 kind: Kind::Told(told.event),

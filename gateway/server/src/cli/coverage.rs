@@ -95,6 +95,9 @@ fn name(check: &Asked) -> String {
     if check.changed {
         notes.push("changed for this route".to_owned());
     }
+    if !check.passes.is_empty() {
+        notes.push(format!("a token may let pass {}", check.passes.join(", ")));
+    }
     match (&check.until, check.mode.as_str()) {
         (Some(until), mode) => notes.push(format!("{mode} until {until}")),
         (None, "enforce" | "observe" | "disabled") => {}

@@ -147,6 +147,10 @@ impl Told<'_> {
             })
             .collect();
         notes.extend(facts.note(id).map(str::to_owned));
+        let passes = self.policy.passes(id);
+        if !passes.is_empty() {
+            notes.push(format!("a token may let pass {}", passes.join(", ")));
+        }
         match self.policy.check_kind(id) {
             "waf" => notes.extend(found(facts, id)),
             "jwt" => notes.extend(facts.identity.as_ref().map(|identity| {

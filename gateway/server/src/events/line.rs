@@ -21,6 +21,9 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event<'_>, shown: Shown) {
     stamp::write(line.out, event.time);
     line.out.push(b'"');
     line.word("event", event.kind.as_str());
+    if let Some(severity) = event.kind.severity() {
+        line.word("severity", severity);
+    }
     who_and_what(&mut line, event, shown.query);
     verdict(&mut line, event, shown.values);
     cost(&mut line, event);

@@ -2,9 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::certs;
+use crate::support::gateway::{palisade, run};
 use crate::support::origin::answer;
+use crate::support::raw::get;
+use crate::support::tools::{fed, python};
 use crate::support::{Conn, Gateway, Origin, Plan, Response, Step, exchange, until};
 
 /// The right password is `right`; a form gets redirects, an API statuses.
@@ -360,4 +364,208 @@ fn other_clients_of_loopback_are_clients_of_their_own() {
         conn.response().unwrap().status
     };
     assert_eq!([ask(2), ask(2), ask(2), ask(3)], [302, 302, 403, 302]);
+}
+
+/// A command against the admin listener; its exit code and what it printed.
+fn operator(gateway: &Gateway, words: &[&str]) -> (i32, String) {
+    let admin = gateway.admin.to_string();
+    let output = run(&[words, &["--admin", &admin]].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let faults = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap(), text + &faults)
+}
+
+#[test]
+fn operators_see_and_lift_bans_that_checks_made() {
+    let origin = application();
+    let gateway = Gateway::start(&plan(&origin, BOTH));
+    assert_eq!(
+        guesses(&gateway, 20, |_| ("198.51.100.1".into(), "ann".into())),
+        5
+    );
+    until("the bans are listed", || {
+        let (_, listed) = operator(&gateway, &["ban", "list"]);
+        (listed.contains("198.51.100.1 ") && listed.contains("user ann ")).then_some(())
+    });
+    let (code, listed) = operator(&gateway, &["ban", "list"]);
+    assert!(
+        code == 0 && listed.contains("by guard  5 in 5m by user"),
+        "{listed}"
+    );
+    assert_eq!(
+        operator(&gateway, &["ban", "remove", "198.51.100.1"]),
+        (0, "lifted\n".to_owned())
+    );
+    assert_eq!(right(&gateway, "198.51.100.1", "ann"), 429);
+    assert_eq!(operator(&gateway, &["ban", "remove", "--user", "Ann"]).0, 0);
+    assert_eq!(operator(&gateway, &["ban", "remove", "--user", "ann"]).0, 1);
+    // What was counted is gone as well: five more may fail.
+    assert_eq!(
+        guesses(&gateway, 20, |_| ("198.51.100.1".into(), "ann".into())),
+        5
+    );
+    let (code, banned) = operator(
+        &gateway,
+        &[
+            "ban", "add", "--user", "bob", "--for", "1h", "--reason", "left",
+        ],
+    );
+    assert!(code == 0 && banned.contains("user bob"), "{banned}");
+    assert_eq!(right(&gateway, "192.0.2.1", "BOB"), 403);
+    gateway.line("of the lifted ban", |line| {
+        line["event"] == "unbanned" && line["user"] == "ann"
+    });
+    gateway.metric_reaches(
+        "palisade_told_total",
+        &[("event", "ban_started"), ("check", "guard")],
+        4.0,
+    );
+}
+
+/// A policy whose users show tokens, and such a token.
+fn known_users(origin: &Origin) -> (Plan, String) {
+    const SECRET: &str = "a secret of more than thirty-two bytes, used in tests";
+    let order =
+        json!([{"alg": "HS256", "key": SECRET, "claims": {"sub": "mia", "exp": {"now": 600}}}]);
+    let output = fed(&mut python("tokens.py"), order.to_string().as_bytes());
+    let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let plan = Plan::new(origin.address)
+        .top("trusted_proxies: [127.0.0.1]\nsecrets:\n  jwt: {env: PALISADE_TEST_JWT}")
+        .env("PALISADE_TEST_JWT", SECRET)
+        .check("token", "{check: jwt, secret: jwt}")
+        .check("emergency", "{check: break_glass, passes: [where]}")
+        .check("where", "{check: ip_allowlist, locked: true}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [token, emergency, where]}");
+    (plan, token)
+}
+
+fn visit(gateway: &Gateway, token: &str, client: &str, more: &str) -> u16 {
+    let fields = format!("Authorization: Bearer {token}\r\nX-Forwarded-For: {client}\r\n{more}");
+    exchange(gateway.http, get("/", &fields)).status
+}
+
+#[test]
+fn users_come_from_their_networks_only() {
+    let origin = Origin::start();
+    let (plan, token) = known_users(&origin);
+    let gateway = Gateway::start(&plan);
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", ""), 200);
+    let (code, added) = operator(
+        &gateway,
+        &["allow", "add", "mia", "192.0.2.0/24", "--reason", "office"],
+    );
+    assert!(code == 0 && added.contains("192.0.2.0/24"), "{added}");
+    assert_eq!(
+        operator(
+            &gateway,
+            &["allow", "add", "mia", "2001:db8::/48", "--for", "never"]
+        )
+        .0,
+        0
+    );
+    assert_eq!(operator(&gateway, &["allow", "add", "mia", "x"]).0, 1);
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", ""), 403);
+    assert_eq!(visit(&gateway, &token, "192.0.2.77", ""), 200);
+    assert_eq!(visit(&gateway, &token, "2001:db8:0:9::1", ""), 200);
+    let violation = gateway.line("of the violation", |line| {
+        line["event"] == "network_violation"
+    });
+    assert_eq!(
+        (violation["user"].as_str(), violation["client"].as_str()),
+        (Some("mia"), Some("203.0.113.5"))
+    );
+    gateway.refused_for("network_denied");
+    let (_, listed) = operator(&gateway, &["allow", "list", "mia"]);
+    assert!(
+        listed.contains("office") && !listed.contains("last used never"),
+        "{listed}"
+    );
+    assert_eq!(
+        operator(&gateway, &["allow", "remove", "mia", "192.0.2.0/24"]).0,
+        0
+    );
+    assert_eq!(
+        operator(&gateway, &["allow", "remove", "mia", "192.0.2.0/24"]).0,
+        1
+    );
+    assert_eq!(visit(&gateway, &token, "192.0.2.77", ""), 403);
+    assert_eq!(
+        operator(&gateway, &["allow", "remove", "mia", "--all"]).0,
+        0
+    );
+    assert_eq!(visit(&gateway, &token, "192.0.2.77", ""), 200);
+}
+
+#[test]
+fn an_emergency_token_lets_named_checks_pass_once_and_loudly() {
+    let origin = Origin::start();
+    let (plan, token) = known_users(&origin);
+    let gateway = Gateway::start(&plan);
+    assert_eq!(
+        operator(&gateway, &["allow", "add", "mia", "192.0.2.0/24"]).0,
+        0
+    );
+    let create = |more: &[&str]| {
+        let words = [
+            &["emergency", "create", "--for", "1h", "--reason", "abroad"],
+            more,
+        ]
+        .concat();
+        operator(&gateway, &words)
+    };
+    assert_eq!(create(&["--passes", "token"]).0, 1, "no check lets it pass");
+    let (code, secret) = create(&["--passes", "where"]);
+    assert!(code == 0 && secret.starts_with("pge_"), "{secret}");
+    let field = format!("X-Emergency-Token: {}\r\n", secret.trim());
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", ""), 403);
+    assert_eq!(
+        visit(&gateway, "none", "203.0.113.5", &field),
+        401,
+        "nobody becomes somebody by it"
+    );
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", &field), 200);
+    assert!(origin.last().header("x-emergency-token").is_none());
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", &field), 403, "once");
+    let used = gateway.line("of its use", |line| line["event"] == "emergency_used");
+    assert_eq!(
+        (used["severity"].as_str(), used["user"].as_str()),
+        (Some("high"), Some("mia"))
+    );
+    assert!(
+        used["detail"].as_str().unwrap().contains("abroad"),
+        "{used}"
+    );
+    gateway.line("of the second use", |line| {
+        line["event"] == "emergency_refused" && line["severity"] == "high"
+    });
+    let (_, listed) = operator(&gateway, &["emergency", "list"]);
+    assert!(
+        listed.contains(" used ") && !listed.contains(secret.trim()),
+        "{listed}"
+    );
+    let (_, held) = create(&["--passes", "where", "--hold", "10m"]);
+    let field = format!("X-Emergency-Token: {}\r\n", held.trim());
+    for _ in 0..3 {
+        assert_eq!(visit(&gateway, &token, "203.0.113.5", &field), 200);
+    }
+    assert_eq!(visit(&gateway, &token, "203.0.113.6", &field), 403);
+    gateway.metric_reaches(
+        "palisade_told_total",
+        &[("event", "emergency_refused")],
+        2.0,
+    );
+}
+
+#[test]
+fn the_example_passes_its_tests() {
+    let file = certs::root().join("policies/examples/login-guard.yaml");
+    let key = "0123456789abcdef0123456789abcdef";
+    let output = palisade()
+        .arg("test")
+        .arg(file)
+        .env("PALISADE_JWT_KEY", key)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
 }
