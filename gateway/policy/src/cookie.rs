@@ -33,6 +33,34 @@ pub fn value<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, 
     Ok(found)
 }
 
+/// The lines that are left when cookies of these names are taken out; `None` when there is none of them.
+#[must_use]
+pub fn without(headers: &HeaderMap, names: &[String]) -> Option<Vec<HeaderValue>> {
+    let is = |pair: &[u8]| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let name = name.trim_ascii();
+        names.iter().any(|own| own.as_bytes() == name)
+    };
+    let lines = || headers.get_all(COOKIE).iter();
+    let pairs = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {
+        let pairs = line.as_bytes().split(|byte| *byte == b';');
+        pairs.map(|pair| pair.trim_ascii().to_vec()).collect()
+    };
+    let mut some = lines().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    if names.is_empty() || !some.any(is) {
+        return None;
+    }
+    let left = lines().filter_map(|line| {
+        let mut left = pairs(line);
+        left.retain(|pair| !pair.is_empty() && !is(pair));
+        let line = left.join(&b"; "[..]);
+        HeaderValue::from_bytes(&line)
+            .ok()
+            .filter(|line| !line.is_empty())
+    });
+    Some(left.collect())
+}
+
 /// Which other sites a cookie is sent from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +145,24 @@ mod tests {
         assert_eq!(value(&sent, "c"), Ok(Some("")));
         assert_eq!(value(&headers(&["a=1; a=1"]), "a"), Err(Ambiguous));
         assert_eq!(value(&headers(&["a=1", "a=2"]), "a"), Err(Ambiguous));
+    }
+
+    #[test]
+    fn cookies_of_the_gateway_are_taken_out() {
+        let own = ["__Host-s".to_owned()];
+        let left = |lines: &[&'static str]| {
+            let left = without(&headers(lines), &own)?;
+            Some(
+                left.iter()
+                    .map(|line| line.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(left(&["a=1; b=2"]), None);
+        assert_eq!(
+            left(&["a=1; __Host-s=x;b=2", "__Host-s =y", "c=__Host-s=z"]).unwrap(),
+            ["a=1; b=2", "c=__Host-s=z"]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use crate::checks::jwt::strict;
 use crate::cookie;
 use crate::request::Request;
 
@@ -88,6 +89,85 @@ impl Field {
         let found = found.trim();
         (!found.is_empty() && found.len() <= LONGEST).then(|| found.to_owned())
     }
+
+    /// The value to the letter, for what opens a door: `None` as well when the application could read another one, because
+    /// a name is there twice, in another case, in query and body, or because readers trim, decode or split differently.
+    #[must_use]
+    pub fn exact(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
+        let unique = |name: &HeaderName| request.headers.get_all(name).iter().count() <= 1;
+        let query = request.query.unwrap_or_default().as_bytes();
+        let found = match self {
+            Self::Form(name) => {
+                let alone = unique(&CONTENT_TYPE) && form(request.headers) && !some(query, name);
+                let found = if alone { sole(body, name) } else { None };
+                return found.filter(|found| sound(found));
+            }
+            Self::Query(name) => return sole(query, name).filter(|found| sound(found)),
+            Self::Json(way) => {
+                if !unique(&CONTENT_TYPE) || way.last().is_some_and(|name| some(query, name)) {
+                    return None;
+                }
+                strict_json(request.headers, body, way)
+            }
+            Self::Header(name) if !unique(name) => None,
+            Self::Basic if !unique(&AUTHORIZATION) => None,
+            Self::Header(name) => {
+                let value = request.headers.get(name)?;
+                value.to_str().ok().map(str::to_owned)
+            }
+            Self::Cookie(name) => cookie::value(request.headers, name)
+                .ok()?
+                .map(str::to_owned),
+            Self::Basic => basic(request.headers),
+        };
+        found.filter(|found| sound(found))
+    }
+}
+
+/// Whether no reader makes another name of it.
+fn sound(name: &str) -> bool {
+    let odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    !name.is_empty() && name.len() <= LONGEST && name.trim() == name && !name.contains(odd)
+}
+
+/// Names as the most generous reader compares them.
+fn alike(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.to_uppercase().to_lowercase();
+    let bare = plain(one);
+    bare == plain(other) || bare.split(['[', '.']).next() == Some(plain(other).as_str())
+}
+
+/// Whether a parameter is there under any spelling.
+fn some(text: &[u8], name: &str) -> bool {
+    form_urlencoded::parse(text).any(|(key, _)| alike(&key, name))
+}
+
+/// The only value of that name, where no reader finds another: some split at `;` as well.
+fn sole(text: &[u8], name: &str) -> Option<String> {
+    if text.contains(&b';') {
+        return None;
+    }
+    let mut values = form_urlencoded::parse(text).filter(|(key, _)| alike(key, name));
+    let (key, value) = values.next()?;
+    (values.next().is_none() && key == name).then(|| value.into_owned())
+}
+
+/// As [`json`], but no object on the way has a member twice, in whatever case.
+fn strict_json(headers: &HeaderMap, body: &[u8], way: &[String]) -> Option<String> {
+    let whole = strict::object(body)?;
+    let mut members = &whole;
+    let (_, parents) = way.split_last()?;
+    for name in parents {
+        once(members, name).then_some(())?;
+        members = members.get(name)?.as_object()?;
+    }
+    once(members, way.last()?).then_some(())?;
+    json(headers, body, way)
+}
+
+/// Whether the name stands for one member alone.
+fn once(members: &serde_json::Map<String, serde_json::Value>, name: &str) -> bool {
+    members.keys().filter(|key| alike(key, name)).count() == 1
 }
 
 impl<'de> Deserialize<'de> for Field {
@@ -212,6 +292,68 @@ mod tests {
         assert_eq!(read("form.u", typed(form), "u=+"), None);
         let long = format!("u={}", "a".repeat(300));
         assert_eq!(read("form.u", typed(form), &long), None);
+    }
+
+    fn exact(field: &str, scene: Scene, body: &str) -> Option<String> {
+        let field = Field::parse(field).unwrap();
+        scene.asked(|request| field.exact(request, body.as_bytes()))
+    }
+
+    #[test]
+    fn what_opens_a_door_has_one_reading() {
+        let form = || typed("application/x-www-form-urlencoded");
+        let json = || typed("application/json");
+        assert_eq!(
+            exact("form.u", form(), "a=1&u=ann%40x"),
+            Some("ann@x".to_owned())
+        );
+        assert_eq!(
+            exact("json.a.u", json(), r#"{"a": {"u": "ann"}}"#),
+            Some("ann".to_owned())
+        );
+        for body in [
+            "u=ann&u=eve",
+            "u=ann&U=eve",
+            "u=ann&u[]=eve",
+            "x=1;u=eve&u=ann",
+            "u=+ann",
+            "u=ann%00",
+            "u=ann%ff",
+            "U=ann",
+        ] {
+            assert_eq!(exact("form.u", form(), body), None, "{body}");
+        }
+        let asked = Scene {
+            query: Some("u=eve"),
+            ..form()
+        };
+        assert_eq!(
+            exact("form.u", asked, "u=ann"),
+            None,
+            "some readers take the query first"
+        );
+        assert_eq!(
+            exact(
+                "form.u",
+                form().header("content-type", "text/plain"),
+                "u=ann"
+            ),
+            None
+        );
+        for body in [
+            r#"{"u": "eve", "u": "ann"}"#,
+            r#"{"u": "ann", "U": "eve"}"#,
+            r#"{"u": "ann", "\u0055": "eve"}"#,
+            r#"{"u": " ann"}"#,
+            r#"{"u": "ann"} {"u": "eve"}"#,
+            r#"{"u": ["ann"]}"#,
+        ] {
+            assert_eq!(exact("json.u", json(), body), None, "{body}");
+        }
+        let twice = Scene::default()
+            .header("x-user", "ann")
+            .header("x-user", "eve");
+        assert_eq!(exact("header.x-user", twice, ""), None);
     }
 
     #[test]

@@ -17,12 +17,13 @@ mod keys;
 pub mod revocation;
 mod source;
 mod spec;
-mod strict;
+pub(crate) mod strict;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use claims::Wanted;
+pub(in crate::checks) use spec::upstream_header;
 pub use spec::{Signature, Spec};
 
 use cache::Cache;
@@ -84,7 +85,7 @@ impl Check {
         }
     }
 
-    async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<Arc<Verified>>, Reason> {
+    pub(in crate::checks) async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<Arc<Verified>>, Reason> {
         let now = turn.io.now().unix;
         let Some(token) = self.source.token(turn.request)? else {
             return if self.optional { Ok(None) } else { Err(Reason::TokenMissing) };

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 const DEEPEST: u8 = 16;
 
 /// The object that `bytes` are, or `None` for anything else.
-pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut json).ok()?;
     json.end().ok()?;
