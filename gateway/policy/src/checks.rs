@@ -103,6 +103,11 @@ pub(crate) trait Beyond {
     fn page<I: Io>(&self, _: &mut Turn<'_, '_, I>, _: &str) -> impl Future<Output = Answer> + Send {
         std::future::ready(Answer::deny(Reason::NoRoute))
     }
+
+    /// A cookie that is between the client and the gateway alone: no application sees it.
+    fn cookie(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Edits that a check makes to every answer of the routes that use it, whoever writes the answer.
@@ -206,6 +211,11 @@ macro_rules! checks {
                 match self { $(Self::$kind(check) => Beyond::heard(check, hearing).await,)* }
             }
 
+            /// The cookie that no application sees.
+            pub(crate) fn cookie(&self) -> Option<&str> {
+                match self { $(Self::$kind(check) => Beyond::cookie(check),)* }
+            }
+
             /// The first segments of the pages that it serves.
             pub(crate) fn pages(&self) -> &'static [&'static str] {
                 match self { $(Self::$kind(check) => Beyond::pages(check),)* }
@@ -253,6 +263,8 @@ checks! {
     Waf = waf, "waf";
     /// What who asks may do.
     Authorize = authorize, "authorize";
+    /// Who asks, by a session.
+    Session = session, "session";
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ impl<'t> Build<'t, '_> {
         let made = routes::compile(&mut self);
         self.unused_instances();
         lint::unreachable(&mut self, &made);
+        lint::logins(&mut self, &made);
         lint::unused(&mut self);
         let cases = crate::cases::of(self.tree.root.entry("tests"), &mut self.faults.found);
         let policy = self.assemble(settings, made, cases);
@@ -336,7 +337,10 @@ impl<'t> Build<'t, '_> {
         cases: Vec<crate::cases::Case>,
     ) -> Policy {
         let mut owned: Vec<HeaderName> = Vec::new();
+        let mut own_cookies: Vec<String> = Vec::new();
         for named in &self.checks.named {
+            let cookie = named.check.cookie().map(str::to_owned);
+            own_cookies.extend(cookie.filter(|cookie| !own_cookies.contains(cookie)));
             for header in named.check.owned_headers() {
                 if !owned.contains(header) {
                     owned.push(header.clone());
@@ -360,6 +364,7 @@ impl<'t> Build<'t, '_> {
             router: Router::new(matchers),
             checks: std::mem::take(&mut self.checks.named),
             owned_headers: owned,
+            own_cookies,
             at_accept,
             default_edits,
             cases,

@@ -139,6 +139,16 @@ reasons! {
     TokenClaims = "token_claims", 401, "authentication not sufficient";
     /// Token or subject revoked.
     TokenRevoked = "token_revoked", 401, "authentication revoked";
+    /// No session.
+    SessionMissing = "session_missing", 401, "authentication required";
+    /// The session is over, or never was.
+    SessionEnded = "session_ended", 401, "authentication required";
+    /// The session reached one of its limits.
+    SessionExpired = "session_expired", 401, "authentication expired";
+    /// The session began somewhere else and is bound to that.
+    SessionElsewhere = "session_elsewhere", 401, "authentication required";
+    /// The log-in is too long ago for this.
+    SessionStale = "session_stale", 401, "authentication must be renewed";
     /// Who asks is known and may not do this.
     Forbidden = "forbidden", 403, "access denied";
     /// A rule set scored the request too high.

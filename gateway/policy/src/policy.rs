@@ -45,6 +45,7 @@ pub struct Policy {
     pub(crate) router: Router,
     pub(crate) checks: Vec<Named>,
     pub(crate) owned_headers: Vec<HeaderName>,
+    pub(crate) own_cookies: Vec<String>,
     /// Checks that are asked when a client connects.
     pub(crate) at_accept: Vec<CheckId>,
     pub(crate) default_edits: Vec<Edit>,
@@ -248,6 +249,28 @@ impl Policy {
     #[must_use]
     pub fn owned_headers(&self) -> &[HeaderName] {
         &self.owned_headers
+    }
+
+    /// Cookies between clients and the gateway alone: removed from what goes upstream.
+    #[must_use]
+    pub fn own_cookies(&self) -> &[String] {
+        &self.own_cookies
+    }
+
+    /// The checks that keep sessions, each name once.
+    pub fn sessions(&self) -> impl Iterator<Item = &crate::checks::session::Check> {
+        let checks = self.checks.iter().filter_map(|found| match &found.check {
+            Check::Session(check) if check.keeps() => Some(check),
+            _ => None,
+        });
+        let mut names = Vec::new();
+        checks.filter(move |check| {
+            let new = !names.contains(&check.name());
+            if new {
+                names.push(check.name());
+            }
+            new
+        })
     }
 
     /// How many routes there are; ids go from 0.

@@ -6,6 +6,7 @@ mod emergencies;
 mod guard;
 mod listen;
 mod networks;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,6 +71,11 @@ fn router(admin: Admin) -> Router {
             get(emergencies::list).post(emergencies::create),
         )
         .route("/emergencies/{id}", delete(emergencies::revoke))
+        .route(
+            "/sessions/{user}",
+            get(sessions::list).delete(sessions::end_all),
+        )
+        .route("/sessions/{user}/{id}", delete(sessions::end_one))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(

@@ -15,6 +15,7 @@ mod remote_admin;
 mod request;
 mod run;
 mod schema;
+mod session;
 mod test;
 mod waf;
 
@@ -99,6 +100,8 @@ enum Command {
     Coverage(coverage::Arguments),
     /// Rules against attacks: explain, tune and measure them; the rule set's own tests.
     Waf(waf::Arguments),
+    /// List and end the open sessions of a user.
+    Session(session::Arguments),
     /// Print the JSON Schema of policies.
     Schema(schema::Arguments),
     /// Print a completion script for a shell.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
+        Command::Session(arguments) => session::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

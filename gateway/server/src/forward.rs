@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, IF_RANGE, RANGE, TE,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, IF_RANGE, RANGE,
+    TE, UPGRADE,
 };
 use http::{HeaderValue, Version};
 use pingora_core::upstreams::peer::HttpPeer;
@@ -83,6 +83,7 @@ pub(crate) fn request(
         upstream.insert_header(name.clone(), value.clone())?;
     }
     upstream.insert_header(REQUEST_ID_NAME, ctx.facts.id.as_str())?;
+    own_cookies(upstream, ctx)?;
     if session.req_header().version == Version::HTTP_2 {
         // Cookies may come in crumbs (RFC 9113, 8.2.3) that HTTP/1.1 does not know.
         join_cookies(upstream)?;
@@ -111,6 +112,21 @@ pub(crate) fn request(
     }
     if let Some(length) = ctx.held {
         upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    Ok(())
+}
+
+/// Takes out the cookies that are between the client and the gateway: an application's log is no place for them.
+fn own_cookies(upstream: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let own = ctx.snapshot.policy.own_cookies();
+    if own.is_empty() || !upstream.headers.contains_key(COOKIE) {
+        return Ok(());
+    }
+    if let Some(left) = policy::cookie::without(&upstream.headers, own) {
+        upstream.remove_header(&COOKIE);
+        for line in left {
+            upstream.append_header(COOKIE, line)?;
+        }
     }
     Ok(())
 }
@@ -175,7 +191,7 @@ fn drop_fields(upstream: &mut RequestHeader, ctx: &Ctx) {
 fn join_cookies(upstream: &mut RequestHeader) -> Result<()> {
     let crumbs: Vec<&[u8]> = upstream
         .headers
-        .get_all(http::header::COOKIE)
+        .get_all(COOKIE)
         .iter()
         .map(HeaderValue::as_bytes)
         .collect();
@@ -183,7 +199,7 @@ fn join_cookies(upstream: &mut RequestHeader) -> Result<()> {
         return Ok(());
     }
     let joined = crumbs.join(&b"; "[..]);
-    upstream.insert_header(http::header::COOKIE, joined)
+    upstream.insert_header(COOKIE, joined)
 }
 
 /// gRPC servers insist on `TE: trailers`, which is hop by hop and was removed.

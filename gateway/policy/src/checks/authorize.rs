@@ -69,6 +69,11 @@ struct Held {
 impl super::Beyond for Check {}
 
 impl Check {
+    /// Whether who does not say who they are may have a role.
+    pub(crate) fn lets_strangers(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
     pub(super) fn needs(&self) -> Needs {
         Needs {
             identity: self.about_somebody(),

@@ -5,6 +5,8 @@ use super::routes::Made;
 use crate::checks::Check;
 use crate::decision::CheckId;
 use crate::fault::Path;
+use crate::policy::Named;
+use crate::route::pattern::{HostPattern, PathPattern};
 use crate::run::Mode;
 
 /// Routes that earlier ones cover wholly. Faulty routes neither cover nor are covered: their match is not certain.
@@ -69,6 +71,98 @@ fn drops(check: &Check) -> bool {
         // The others know no client before it said something.
         _ => false,
     }
+}
+
+/// Sessions that never begin or end because no route hears of it, and log-ins that nobody can reach.
+pub(super) fn logins(build: &mut Build<'_, '_>, routes: &[Made]) {
+    let mut faults = Vec::new();
+    let mut seen = Vec::new();
+    for named in &build.checks.named {
+        let Check::Session(check) = &named.check else {
+            continue;
+        };
+        if seen.contains(&named.name.as_str()) {
+            continue;
+        }
+        seen.push(named.name.as_str());
+        let at = Path::default().key("checks").key(&named.name);
+        for (key, method, path) in check.watches() {
+            let serving = serving(routes, method, path);
+            let place = at.key(key).key("request");
+            let asks = |made: &&Made| steps(build, made).any(|other| other.name == named.name);
+            if !serving.iter().any(asks) {
+                let message = format!(
+                    "no route that serves {path} asks `{}`: it never hears of that",
+                    named.name
+                );
+                faults.push((place.clone(), message));
+            }
+            if key == "start" {
+                let shut = shut(build, &serving, named, path);
+                faults.extend(shut.map(|message| (place, message)));
+            }
+        }
+        let Some(page) = check.login() else { continue };
+        let serving = serving(routes, Some(&http::Method::GET), page);
+        if serving.is_empty() {
+            let message = format!("no route serves {page}, and who has no session is sent there");
+            faults.push((at.key("login"), message));
+        }
+        let shut = shut(build, &serving, named, page);
+        faults.extend(shut.map(|message| (at.key("login"), message)));
+    }
+    for (at, message) in faults {
+        build.faults.error(at, message);
+    }
+}
+
+/// The checks of a route.
+fn steps<'b>(build: &'b Build<'_, '_>, made: &'b Made) -> impl Iterator<Item = &'b Named> {
+    let steps = made.route.plan.steps.iter();
+    steps.filter_map(|step| build.checks.named.get(usize::from(step.id.0)))
+}
+
+/// Why who has not signed in cannot reach a log-in; they would be sent to and fro for ever, or refused.
+fn shut(build: &Build<'_, '_>, serving: &[&Made], of: &Named, path: &str) -> Option<String> {
+    let Check::Session(own) = &of.check else {
+        return None;
+    };
+    let refuses = |other: &&Named| match &other.check {
+        _ if other.name == of.name => false,
+        Check::Session(check) => !other.check.gives().anonymous && check.login() != own.login(),
+        Check::Authorize(check) => other.check.needs().identity && !check.lets_strangers(),
+        check => check.gives().identity && !check.gives().anonymous,
+    };
+    serving.iter().find_map(|made| {
+        let other = steps(build, made).find(refuses)?;
+        Some(format!(
+            "`{}` of the route `{}` lets in only who has signed in, and {path} is where that happens: give it a route of \
+             its own",
+            other.name, made.route.name
+        ))
+    })
+}
+
+/// The routes that such a request may take, whatever its host and header fields: up to the first that takes all of them.
+fn serving<'m>(routes: &'m [Made], method: Option<&http::Method>, path: &str) -> Vec<&'m Made> {
+    let Ok(path) = PathPattern::parse(path) else {
+        return Vec::new();
+    };
+    let fits = |made: &&Made| {
+        let methods = &made.matcher.methods;
+        let method = methods.is_empty() || method.is_none_or(|method| methods.contains(method));
+        method && made.matcher.paths.iter().any(|own| own.covers(&path))
+    };
+    let mut found = Vec::new();
+    for made in routes.iter().filter(fits) {
+        found.push(made);
+        let matcher = &made.matcher;
+        let any_method = matcher.methods.is_empty() || method.is_some();
+        if any_method && matcher.hosts.contains(&HostPattern::Any) && matcher.headers.is_empty() {
+            break;
+        }
+    }
+    found
 }
 
 /// Things that nothing uses.

@@ -262,7 +262,7 @@ impl PathPattern {
         }
     }
 
-    fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         let fits = self
             .segments
             .iter()

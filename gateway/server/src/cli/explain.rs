@@ -153,7 +153,7 @@ impl Told<'_> {
         }
         match self.policy.check_kind(id) {
             "waf" => notes.extend(found(facts, id)),
-            "jwt" => notes.extend(facts.identity.as_ref().map(|identity| {
+            "jwt" | "session" => notes.extend(facts.identity.as_ref().map(|identity| {
                 let role = identity.claims.get("role").and_then(Value::as_str);
                 let role = role.map_or_else(String::new, |role| format!(", role {role}"));
                 format!("user {}{role}", identity.user)

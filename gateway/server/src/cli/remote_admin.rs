@@ -217,7 +217,6 @@ fn refusal(status: StatusCode) -> String {
 }
 
 /// One part of a path, so that no name of a user or key changes what is asked.
-#[allow(dead_code, reason = "for commands that name a user or a key")]
 pub(super) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -46,6 +46,7 @@ fn router() -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/search", get(search))
         .route("/login", get(login_page).post(login))
+        .route("/logout", any(logout))
         .route("/echo", any(echo))
         .route("/api/items", get(items).post(add))
         .route("/api/items/{id}", get(item))
@@ -105,6 +106,11 @@ async fn login(Form(login): Form<Login>) -> Response {
     }
     let page = page("Log in", "<p>Wrong user or password.</p>");
     (StatusCode::UNAUTHORIZED, page).into_response()
+}
+
+/// There is nothing to end: it keeps no session.
+async fn logout() -> Html<String> {
+    page("Goodbye", r#"<p><a href="/login">Log in</a></p>"#)
 }
 
 /// What the application was given: shows which headers the gateway set and removed.

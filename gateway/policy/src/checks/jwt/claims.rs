@@ -37,8 +37,8 @@ pub(super) struct Rules {
 
 /// A token that was verified, with what has to be asked again each time it comes.
 #[derive(Debug)]
-pub(super) struct Verified {
-    pub(super) identity: Arc<Identity>,
+pub(in crate::checks) struct Verified {
+    pub(in crate::checks) identity: Arc<Identity>,
     /// Unix milliseconds from which it holds, leeway taken off.
     pub(super) begins: u64,
     /// Unix milliseconds at which it no longer holds, leeway added.

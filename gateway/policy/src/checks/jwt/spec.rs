@@ -40,59 +40,59 @@ pub enum Signature {
 }
 
 /// Establishes who asks from a signed token (RFC 7519), or refuses.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Name of the secret that HS256, HS384 or HS512 tokens are signed with. Previous values are accepted as long as
     /// the secret says.
-    secret: Option<String>,
+    pub(in crate::checks) secret: Option<String>,
     /// Public keys in PEM, in the policy itself.
     #[serde(default)]
-    pem: Texts,
+    pub(in crate::checks) pem: Texts,
     /// Files of public keys or certificates in PEM.
     #[serde(default)]
-    pem_files: Texts,
+    pub(in crate::checks) pem_files: Texts,
     /// Files with JSON Web Key Sets (RFC 7517).
     #[serde(default)]
-    jwks: Texts,
+    pub(in crate::checks) jwks: Texts,
     /// Algorithms that may be used, each by the keys it fits. Default: what a JWK says, else HS256 for a secret, RS256
     /// for RSA, ES256 or ES384 by curve, EdDSA.
     #[serde(default)]
-    algorithms: Vec<Signature>,
+    pub(in crate::checks) algorithms: Vec<Signature>,
     /// Accepted values of iss. Default: any.
     #[serde(default)]
-    issuer: Texts,
+    pub(in crate::checks) issuer: Texts,
     /// Accepted values of aud, one of which the token must name. Default: any.
     #[serde(default)]
-    audience: Texts,
+    pub(in crate::checks) audience: Texts,
     /// How far clocks may be apart. Default 30s, at most 5m.
-    leeway: Option<Duration>,
+    pub(in crate::checks) leeway: Option<Duration>,
     /// Oldest accepted token, by iat, whatever its exp says.
     max_age: Option<Duration>,
     /// Claims that must have this value (or one of these), such as {token_type: access}. A token that calls itself a
     /// refresh token is refused even when nothing is required.
     #[serde(default)]
-    require: BTreeMap<String, Wanted>,
+    pub(in crate::checks) require: BTreeMap<String, Wanted>,
     /// What the header's typ must say, such as at+jwt. Default: anything.
-    typ: Option<String>,
+    pub(in crate::checks) typ: Option<String>,
     /// Header that holds the token. Default Authorization (Bearer), unless cookie or query are given.
     header: Option<String>,
     /// Cookie that holds the token.
-    cookie: Option<String>,
+    pub(in crate::checks) cookie: Option<String>,
     /// Query parameter that holds the token.
     query: Option<String>,
     /// Claim that names the user, for keys of limits and for events. Default sub.
-    user: Option<String>,
+    pub(in crate::checks) user: Option<String>,
     /// Claims that are sent upstream as headers, such as {sub: X-User-Id}. Clients cannot send these headers.
     #[serde(default)]
-    forward: BTreeMap<String, String>,
+    pub(in crate::checks) forward: BTreeMap<String, String>,
     /// Claims that must be equal to a request header, such as {device_id: X-Device-Id}, where a token has them.
     #[serde(default)]
     bind: BTreeMap<String, String>,
     /// Look up whether the token (by jti) or its user was revoked. Without a store: deny, unless on_store_error says
     /// allow.
     #[serde(default)]
-    revocation: bool,
+    pub(in crate::checks) revocation: bool,
     /// Let requests without a token pass as nobody. A wrong token is still refused.
     #[serde(default)]
     optional: bool,
@@ -101,6 +101,13 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// What another check writes in place of an operator.
+    pub(in crate::checks) fn made(write: impl FnOnce(&mut Self)) -> Self {
+        let mut spec = Self::default();
+        write(&mut spec);
+        spec
+    }
+
     pub(in crate::checks) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let faults = context.errors();
         let keys = self.keys(context);
@@ -255,6 +262,13 @@ fn pairs(
         }
     }
     pairs
+}
+
+/// A header that may tell the application about who asks, by its name in the policy.
+pub(in crate::checks) fn upstream_header(context: &mut Context<'_>, key: &str, what: &str, name: &str) -> Option<HeaderName> {
+    let of = BTreeMap::from([(what.to_owned(), name.to_owned())]);
+    let found = pairs(context, key, &of, upstream_may_read);
+    found.into_iter().next().map(|(_, name)| name)
 }
 
 /// Headers that carry a message or a connection carry no claims.

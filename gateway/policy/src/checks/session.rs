@@ -1,0 +1,289 @@
+//! `session`: who asks, by a session. Either one of the gateway's own, begun when the application's log-in goes well, or
+//! the application's own token in a cookie. This file orders the steps, each of which is a module.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderName, HeaderValue};
+
+use super::{Beyond, Edit, Gives, Hearing, Needs, ResponseWork, Turn};
+use crate::decision::{Answer, Effects, Reason, Told};
+use crate::io::{Io, Now, StoreFault};
+use crate::request::{Await, Identity, Request, Session};
+
+mod keeper;
+mod known;
+mod login;
+mod own;
+mod page;
+mod record;
+mod refusal;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use keeper::{Listed, WhenFull};
+pub use spec::Spec;
+
+use login::Requests;
+use own::Own;
+use refusal::Login;
+use token::Token;
+
+/// Ready to be asked.
+#[derive(Debug)]
+pub struct Check {
+    name: String,
+    kind: Kind,
+    login: Option<Login>,
+    end: Requests,
+    /// How old a log-in may be.
+    fresh: Option<Duration>,
+    optional: bool,
+    owned: Vec<HeaderName>,
+    /// Where the gateway's own pages are.
+    pages: String,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a policy has a few, made once and borrowed ever after")]
+enum Kind {
+    Own(Own),
+    Token(Token),
+}
+
+/// Who asks, and by which session.
+struct Established {
+    identity: Arc<Identity>,
+    session: Session,
+}
+
+type Outcome = Result<Established, Reason>;
+
+impl Check {
+    pub(super) fn needs(&self) -> Needs {
+        let reads = match &self.kind {
+            Kind::Own(own) => own.start.reads_body(),
+            Kind::Token(_) => false,
+        };
+        Needs {
+            body: reads.then_some(login::FORM),
+            ..Needs::default()
+        }
+    }
+
+    pub(super) fn gives(&self) -> Gives {
+        Gives {
+            identity: true,
+            session: true,
+            anonymous: self.optional,
+            ..Gives::default()
+        }
+    }
+
+    pub(super) fn response_work(&self) -> ResponseWork {
+        let mut work = ResponseWork::default();
+        if let Kind::Own(own) = &self.kind {
+            work.edits.extend(own.start.private().cloned().map(Edit::Remove));
+        }
+        work
+    }
+
+    pub(super) fn owned_headers(&self) -> &[HeaderName] {
+        &self.owned
+    }
+
+    /// The path of the page that it sends people to.
+    pub(crate) fn login(&self) -> Option<&str> {
+        self.login.as_ref().map(Login::path)
+    }
+
+    /// Requests that it must see: log-in, log-out.
+    pub(crate) fn watches(&self) -> impl Iterator<Item = (&'static str, Option<&http::Method>, &str)> {
+        let start = match &self.kind {
+            Kind::Own(own) => Some(&own.start.requests),
+            Kind::Token(_) => None,
+        };
+        let start = start.into_iter().flat_map(Requests::each).map(|one| ("start", one));
+        let end = self.end.each().map(|one| ("end", one));
+        start.chain(end).map(|(key, (method, path))| (key, method, path))
+    }
+
+    pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+        let outcome = match &self.kind {
+            Kind::Own(own) => own.establish(turn).await,
+            Kind::Token(token) => token.establish(turn).await,
+        };
+        let outcome = outcome.and_then(|established| self.is_fresh(established, turn.io.now()));
+        match outcome {
+            Ok(established) => {
+                turn.facts.identity = Some(established.identity);
+                turn.facts.session = Some(established.session);
+            }
+            Err(reason) if self.may_pass(turn.request, reason) => {}
+            Err(reason) => return refusal::refuse(self.login.as_ref(), turn.request, reason),
+        }
+        match self.waits(turn).await {
+            Ok(()) => Answer::Pass,
+            Err(reason) => Answer::deny(reason),
+        }
+    }
+
+    fn is_fresh(&self, established: Established, now: Now) -> Outcome {
+        let age = (now.unix / 1000).saturating_sub(established.session.started);
+        match self.fresh {
+            Some(fresh) if age >= fresh.as_secs() => Err(Reason::SessionStale),
+            Some(_) | None => Ok(established),
+        }
+    }
+
+    /// The log-in itself must be reached by whoever is not signed in, or nobody ever is.
+    fn may_pass(&self, request: &Request<'_>, reason: Reason) -> bool {
+        let starts = match &self.kind {
+            Kind::Own(own) => own.start.requests.has(request),
+            Kind::Token(_) => false,
+        };
+        let nobody = matches!(
+            reason,
+            Reason::SessionMissing
+                | Reason::SessionEnded
+                | Reason::SessionExpired
+                | Reason::SessionElsewhere
+                | Reason::SessionStale
+                | Reason::TokenMissing
+                | Reason::TokenExpired
+        );
+        starts || self.login.as_ref().is_some_and(|login| login.is(request)) || (self.optional && nobody)
+    }
+
+    /// Asks to hear the answer, where something depends on it.
+    async fn waits<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        let mut awaited = Await {
+            check: turn.id,
+            mode: turn.mode,
+            body: 0,
+            whom: None,
+        };
+        let heard = match &self.kind {
+            Kind::Own(own) if own.start.requests.has(turn.request) => {
+                awaited.whom = own.start.user(turn).await?;
+                true
+            }
+            Kind::Own(own) => self.end.has_like(turn.request) && own.is_named(turn.request),
+            Kind::Token(token) => {
+                let now = turn.io.now().unix;
+                let identity = turn.facts.identity.as_ref().filter(|_| turn.facts.session.is_some());
+                identity.is_some_and(|identity| self.end.has_like(turn.request) || token.is_due(&identity.claims, now))
+            }
+        };
+        if heard {
+            turn.facts.awaits.push(awaited);
+        }
+        Ok(())
+    }
+
+    async fn heard_token<I: Io>(&self, token: &Token, hearing: &mut Hearing<'_, '_, I>) {
+        if self.end.has_like(hearing.request) {
+            match token.end(hearing).await {
+                Some(user) => tell(hearing, "session_ended", Some(user), "log-out".to_owned()),
+                None => tell(hearing, "session_not_ended", None, "the store gave no answer".to_owned()),
+            }
+        } else if let Some(cookie) = token.renew(hearing).await {
+            set(hearing.effects, hearing.headers, cookie);
+        }
+    }
+}
+
+impl Beyond for Check {
+    async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
+        match &self.kind {
+            Kind::Own(own) if own.start.requests.has(hearing.request) => own.begin(hearing).await,
+            Kind::Own(own) => own.end(hearing).await,
+            Kind::Token(token) => self.heard_token(token, hearing).await,
+        }
+    }
+
+    fn pages(&self) -> &'static [&'static str] {
+        match &self.kind {
+            Kind::Own(_) => &["sessions"],
+            Kind::Token(_) => &[],
+        }
+    }
+
+    async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
+        match &self.kind {
+            Kind::Own(own) => page::serve(own, self.login.as_ref(), &self.pages, turn, rest).await,
+            Kind::Token(_) => Answer::deny(Reason::NoRoute),
+        }
+    }
+
+    fn cookie(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Own(own) => Some(&own.keeper.cookie.name),
+            Kind::Token(_) => None,
+        }
+    }
+}
+
+/// What operators may do.
+impl Check {
+    /// The check's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it keeps sessions that can be listed and ended.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        matches!(self.kind, Kind::Own(_))
+    }
+
+    /// A user's open sessions, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list<I: Io>(&self, io: &mut I, user: &str) -> Result<Vec<Listed>, StoreFault> {
+        match &self.kind {
+            Kind::Own(own) => own.keeper.list(io, user).await,
+            Kind::Token(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends one of a user's sessions, or all of them; tells which ended.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn end<I: Io>(&self, io: &mut I, user: &str, id: Option<&str>) -> Result<Vec<String>, StoreFault> {
+        match &self.kind {
+            Kind::Own(own) => own.keeper.end(io, user, |one| id.is_none_or(|id| id == one.id)).await,
+            Kind::Token(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Leaves an event behind.
+fn tell<I>(hearing: &mut Hearing<'_, '_, I>, event: &'static str, user: Option<String>, detail: String) {
+    let check = hearing.awaited.check;
+    hearing.effects.told.push(Told {
+        event,
+        check,
+        user,
+        detail,
+    });
+}
+
+/// Sets a cookie with an answer that the application gave, and keeps the answer out of shared caches: they would hand
+/// the session to others.
+fn set(effects: &mut Effects, headers: &http::HeaderMap, cookie: HeaderValue) {
+    effects.response.push((SET_COOKIE, cookie));
+    let kept = headers.get_all(CACHE_CONTROL).iter().any(|value| {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        text.contains("no-store") || text.contains("private")
+    });
+    if !kept {
+        effects.response.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    }
+}

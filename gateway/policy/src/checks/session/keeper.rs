@@ -1,0 +1,407 @@
+//! Sessions of the gateway's own: begun, found, prolonged, ended, listed. An identifier is only ever made here, at a
+//! log-in, so none that a client brings along can become a session. Knows no log-in page and no answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::known::{Cache, Known};
+use super::record::{Entry, Identifier, Names, Record};
+use crate::cookie::{self, SameSite};
+use crate::decision::Reason;
+use crate::io::{Io, Key, Now, Space, StoreFault};
+use crate::key::client_network;
+use crate::request::Request;
+use crate::stored::{self, Change};
+
+/// How often a change of a user's list is tried again after somebody else's came first.
+const TRIES: usize = 16;
+/// What a client says that it is may be of any length.
+const LONGEST_AGENT: usize = 200;
+
+/// What to do when a user has as many sessions as allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The oldest one ends.
+    #[default]
+    EndOldest,
+    /// No other begins.
+    RefuseNewest,
+}
+
+/// How long sessions live, and how many.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::checks) struct Limits {
+    /// Without a request.
+    pub(in crate::checks) idle: Duration,
+    /// From the log-in.
+    pub(in crate::checks) absolute: Duration,
+    /// How often at most it is written down that a session is in use.
+    pub(in crate::checks) renew: Duration,
+    /// Of one user at a time.
+    pub(in crate::checks) most: usize,
+    /// Beyond that.
+    pub(in crate::checks) when_full: WhenFull,
+}
+
+/// The cookie that carries the identifier.
+#[derive(Debug, Clone)]
+pub(in crate::checks) struct Cookie {
+    pub(in crate::checks) name: String,
+    pub(in crate::checks) secure: bool,
+    pub(in crate::checks) same_site: SameSite,
+    /// Whether the browser keeps it when it is closed.
+    pub(in crate::checks) persistent: bool,
+}
+
+/// What a session must be used from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::checks) struct Bind {
+    /// The client's network: an IPv4 address, an IPv6 /64.
+    pub(in crate::checks) client: bool,
+    /// What the client says that it is.
+    pub(in crate::checks) agent: bool,
+}
+
+/// Keeps the sessions of one check.
+#[derive(Debug)]
+pub(in crate::checks) struct Keeper {
+    pub(super) names: Names,
+    pub(in crate::checks) cookie: Cookie,
+    pub(in crate::checks) limits: Limits,
+    pub(in crate::checks) bind: Bind,
+    known: Cache,
+}
+
+/// A session that is open.
+#[derive(Debug, Clone)]
+pub(in crate::checks) struct Open {
+    /// Where its record is.
+    pub(super) key: Key,
+    /// What belongs to it is bound to this.
+    pub(in crate::checks) binding: Key,
+    /// What is known of it.
+    pub(super) known: Arc<Known>,
+}
+
+/// A session that has just begun.
+#[derive(Debug)]
+pub(in crate::checks) struct Begun {
+    /// The cookie to be set.
+    pub(in crate::checks) cookie: HeaderValue,
+    /// What people call it.
+    pub(in crate::checks) handle: String,
+    /// Those that had to end for it.
+    pub(in crate::checks) ended: Vec<String>,
+}
+
+/// Why none began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::checks) enum NotBegun {
+    /// The user has as many as allowed.
+    Full,
+    /// The store gave no answer.
+    Store,
+}
+
+/// A session as its user and operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// What it is called.
+    pub id: String,
+    /// Unix milliseconds of the log-in.
+    pub started: u64,
+    /// Unix milliseconds of the last use that was written down.
+    pub seen: u64,
+    /// Address of the client then.
+    pub client: String,
+    /// What the client said that it is, at the log-in.
+    pub agent: String,
+    #[serde(skip)]
+    pub(super) key: Option<Key>,
+}
+
+impl Keeper {
+    pub(super) fn new(names: Names, cookie: Cookie, limits: Limits, bind: Bind) -> Self {
+        Self {
+            names,
+            cookie,
+            limits,
+            bind,
+            known: Cache::default(),
+        }
+    }
+
+    /// The session that a request belongs to.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(in crate::checks) async fn find<I: Io>(&self, io: &mut I, request: &Request<'_>) -> Result<Open, Reason> {
+        let sent = cookie::value(request.headers, &self.cookie.name);
+        let sent = sent.map_err(|_| Reason::SessionEnded)?.ok_or(Reason::SessionMissing)?;
+        let digest = Identifier::read(sent).ok_or(Reason::SessionEnded)?.digest();
+        let key = self.names.session(digest);
+        let stored = io.get(Space::Session, key).await;
+        let stored = stored.map_err(|_| Reason::StoreUnavailable)?.ok_or(Reason::SessionEnded)?;
+        let known = self.known.of(key, stored).ok_or(Reason::StoreUnavailable)?;
+        let record = &known.record;
+        if !record.is_of(digest) {
+            return Err(Reason::SessionEnded);
+        }
+        if self.left(record, io.now()).is_none() {
+            // The store forgets it by itself; sooner is better.
+            let _ = io.remove(Space::Session, key).await;
+            return Err(Reason::SessionExpired);
+        }
+        if self.elsewhere(record, request) {
+            return Err(Reason::SessionElsewhere);
+        }
+        Ok(Open {
+            key,
+            binding: self.names.binding(digest),
+            known,
+        })
+    }
+
+    /// How long a session still lives without another request; `None`: it is over.
+    fn left(&self, record: &Record, now: Now) -> Option<Duration> {
+        let end = |from: u64, limit: Duration| from.saturating_add(millis(limit));
+        let ends = end(record.started, self.limits.absolute).min(end(record.seen, self.limits.idle));
+        let left = ends.checked_sub(now.unix).filter(|left| *left > 0)?;
+        // A clock that was set back must not lengthen anything.
+        Some(Duration::from_millis(left).min(self.limits.idle).min(self.limits.absolute))
+    }
+
+    fn elsewhere(&self, record: &Record, request: &Request<'_>) -> bool {
+        let network = || client_network(request.client).to_string();
+        (self.bind.client && record.network != network()) || (self.bind.agent && record.agent != agent(request))
+    }
+
+    /// Writes down that the session is in use, if that is due. Of parallel requests one does; the others, and whoever
+    /// finds the store slow, go on with what was written before.
+    pub(in crate::checks) async fn prolong<I: Io>(&self, io: &mut I, open: &Open, request: &Request<'_>) {
+        let now = io.now();
+        let record = &open.known.record;
+        if now.unix.saturating_sub(record.seen) < millis(self.limits.renew) {
+            return;
+        }
+        let later = Record {
+            seen: now.unix,
+            client: request.client.to_string(),
+            ..record.clone()
+        };
+        let (Some(left), Ok(value)) = (self.left(&later, now), stored::encode(&later)) else {
+            return;
+        };
+        // Where it ended meanwhile nothing is there to be replaced: it stays ended.
+        let _ = io.swap(Space::Session, open.key, Some(&open.known.stored), Some(value), left).await;
+    }
+
+    /// Begins a session: another identifier than any before.
+    ///
+    /// # Errors
+    /// Why none began; nothing is left behind then.
+    pub(in crate::checks) async fn begin<I: Io>(
+        &self,
+        io: &mut I,
+        request: &Request<'_>,
+        user: &str,
+        claims: Map<String, Value>,
+    ) -> Result<Begun, NotBegun> {
+        let identifier = Identifier::new(io.random());
+        let handle: String = io.random().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let now = io.now().unix;
+        let record = Record {
+            claims,
+            started: now,
+            seen: now,
+            client: request.client.to_string(),
+            network: client_network(request.client).to_string(),
+            agent: agent(request).to_owned(),
+            ..Record::new(identifier.digest(), handle.clone(), user.to_owned())
+        };
+        let key = self.names.session(identifier.digest());
+        let cookie = self.set(&identifier.text(), self.cookie.persistent.then_some(self.limits.absolute));
+        let (Ok(value), Some(cookie)) = (stored::encode(&record), cookie) else {
+            return Err(NotBegun::Store);
+        };
+        let left = self.limits.idle.min(self.limits.absolute);
+        let put = io.swap(Space::Session, key, None, Some(value), left).await;
+        if put != Ok(true) {
+            return Err(NotBegun::Store);
+        }
+        let entry = Entry::new(key, handle.clone(), now);
+        match self.enter(io, user, entry).await {
+            Ok(ended) => Ok(Begun { cookie, handle, ended }),
+            Err(why) => {
+                let _ = io.remove(Space::Session, key).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Puts a session among its user's; those that must end for it have ended then.
+    async fn enter<I: Io>(&self, io: &mut I, user: &str, entry: Entry) -> Result<Vec<String>, NotBegun> {
+        let list = self.names.user(user);
+        for _ in 0..TRIES {
+            let stored = io.get(Space::User, list).await.map_err(|_| NotBegun::Store)?;
+            let open: Option<Vec<Entry>> = stored.as_ref().map(stored::decode).transpose().map_err(|_| NotBegun::Store)?;
+            let mut open = self.living(io, open.unwrap_or_default()).await.map_err(|_| NotBegun::Store)?;
+            let over = (open.len() + 1).saturating_sub(self.limits.most);
+            if over > 0 && self.limits.when_full == WhenFull::RefuseNewest {
+                return Err(NotBegun::Full);
+            }
+            open.sort_by_key(|entry| entry.started);
+            let oldest: Vec<_> = open.drain(..over.min(open.len())).collect();
+            open.push(entry.clone());
+            let value = stored::encode(&open).map_err(|_| NotBegun::Store)?;
+            let swapped = io.swap(Space::User, list, stored.as_ref(), Some(value), self.limits.absolute).await;
+            if swapped.map_err(|_| NotBegun::Store)? {
+                for key in oldest.iter().filter_map(Entry::key) {
+                    io.remove(Space::Session, key).await.map_err(|_| NotBegun::Store)?;
+                }
+                return Ok(oldest.into_iter().map(|entry| entry.handle).collect());
+            }
+        }
+        Err(NotBegun::Store)
+    }
+
+    /// Those that are still open. Whether one is idle for too long only its record tells, which is read where that
+    /// decides about another log-in.
+    async fn living<I: Io>(&self, io: &mut I, entries: Vec<Entry>) -> Result<Vec<Entry>, StoreFault> {
+        let oldest = io.now().unix.saturating_sub(millis(self.limits.absolute));
+        let mut living: Vec<_> = entries.into_iter().filter(|entry| entry.started > oldest).collect();
+        if living.len() >= self.limits.most {
+            let all = std::mem::take(&mut living);
+            for entry in all {
+                if self.record(io, &entry).await?.is_some() {
+                    living.push(entry);
+                }
+            }
+        }
+        Ok(living)
+    }
+
+    /// The record of one of a user's sessions, if it is open.
+    async fn record<I: Io>(&self, io: &mut I, entry: &Entry) -> Result<Option<Record>, StoreFault> {
+        let Some(key) = entry.key() else { return Ok(None) };
+        let record: Option<Record> = stored::get(io, Space::Session, key).await?;
+        let now = io.now();
+        Ok(record.filter(|record| self.left(record, now).is_some()))
+    }
+
+    /// A user's open sessions, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(in crate::checks) async fn list<I: Io>(&self, io: &mut I, user: &str) -> Result<Vec<Listed>, StoreFault> {
+        let entries: Option<Vec<Entry>> = stored::get(io, Space::User, self.names.user(user)).await?;
+        let mut listed = Vec::new();
+        for entry in entries.unwrap_or_default() {
+            if let Some(record) = self.record(io, &entry).await? {
+                listed.push(Listed {
+                    id: record.handle,
+                    started: record.started,
+                    seen: record.seen,
+                    client: record.client,
+                    agent: record.agent,
+                    key: entry.key(),
+                });
+            }
+        }
+        listed.sort_by_key(|session| std::cmp::Reverse(session.started));
+        Ok(listed)
+    }
+
+    /// Ends those of a user's sessions that `which` picks, and tells what they were called.
+    ///
+    /// # Errors
+    /// The store's; some may have ended.
+    pub(in crate::checks) async fn end<I: Io>(
+        &self,
+        io: &mut I,
+        user: &str,
+        which: impl Fn(&Listed) -> bool + Send + Sync,
+    ) -> Result<Vec<String>, StoreFault> {
+        let mut ended = Vec::new();
+        let mut gone = Vec::new();
+        for session in self.list(io, user).await?.into_iter().filter(|one| which(one)) {
+            if let Some(key) = session.key {
+                io.remove(Space::Session, key).await?;
+                gone.push(key);
+                ended.push(session.id);
+            }
+        }
+        let change = |open: Option<Vec<Entry>>| {
+            let mut open = open.unwrap_or_default();
+            open.retain(|entry| entry.key().is_some_and(|key| !gone.contains(&key)));
+            match open.is_empty() {
+                true => (Change::Remove, ()),
+                false => (Change::Put(open, self.limits.absolute), ()),
+            }
+        };
+        if !gone.is_empty() {
+            stored::update(io, Space::User, self.names.user(user), change).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends the very session that a request belongs to, whatever else holds; gives user and name of it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(in crate::checks) async fn end_own<I: Io>(
+        &self,
+        io: &mut I,
+        request: &Request<'_>,
+    ) -> Result<Option<(String, String)>, StoreFault> {
+        let sent = cookie::value(request.headers, &self.cookie.name).ok().flatten();
+        let Some(digest) = sent.and_then(Identifier::read).map(Identifier::digest) else {
+            return Ok(None);
+        };
+        let key = self.names.session(digest);
+        let Some(record) = stored::get::<Record, _>(io, Space::Session, key).await? else {
+            return Ok(None);
+        };
+        if !record.is_of(digest) {
+            return Ok(None);
+        }
+        self.end(io, &record.user, |session| session.key == Some(key)).await?;
+        // Also where its user's list did not know it.
+        io.remove(Space::Session, key).await?;
+        Ok(Some((record.user, record.handle)))
+    }
+
+    /// The cookie that takes the identifier away again.
+    pub(in crate::checks) fn unset(&self) -> Option<HeaderValue> {
+        self.set("", Some(Duration::ZERO))
+    }
+
+    fn set(&self, value: &str, age: Option<Duration>) -> Option<HeaderValue> {
+        let set = cookie::Set {
+            name: &self.cookie.name,
+            value,
+            age,
+            same_site: self.cookie.same_site,
+            script: false,
+            secure: self.cookie.secure,
+        };
+        set.header()
+    }
+}
+
+/// What a client says that it is, as far as it is kept.
+fn agent<'r>(request: &Request<'r>) -> &'r str {
+    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = agent.unwrap_or_default();
+    agent.get(..LONGEST_AGENT).unwrap_or(agent)
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,247 @@
+//! How the application's own log-in and log-out look: which requests they are, whom they are about, and which answer
+//! means that it went well. Keeps nothing.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, Method};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::answered::{self, Described, Heard};
+use crate::checks::Turn;
+use crate::context::Context;
+use crate::decision::Reason;
+use crate::fault::Path;
+use crate::field::{Field, folded};
+use crate::io::{BodyFault, Io};
+use crate::request::Request;
+use crate::spec::value::OneOrMany;
+
+/// Longest body that a log-in is looked for in, in bytes.
+pub(super) const FORM: u64 = 64 << 10;
+
+/// The log-in.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SessionStart")]
+pub(super) struct StartSpec {
+    /// Method and path of the log-in, such as `POST /login`.
+    request: OneOrMany<String>,
+    /// Where the user's name is: form.NAME, json.NAME.NAME, query.NAME, header.NAME, cookie.NAME or basic. What two readers
+    /// could read differently names nobody, and no session begins.
+    user: Option<Field>,
+    /// Header of the application's answer that names the user, in place of `user`. Clients never see it.
+    user_header: Option<String>,
+    /// Whether names that differ in case are one user. Default false.
+    #[serde(default)]
+    fold: bool,
+    /// Answers that mean a success. Told by status and header fields: the cookie is set before there is a body.
+    passed: answered::Spec,
+    /// Claims of the session, from headers of the application's answer: {name: X-Login-Name}. Clients never see these.
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
+    /// Header of the application's answer with the user's roles, by comma. Clients never see it.
+    roles_header: Option<String>,
+}
+
+/// The log-out.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SessionEnd")]
+pub(super) struct EndSpec {
+    /// Method and path of the application's log-out, such as `POST /logout`. The session ends whatever the answer.
+    request: OneOrMany<String>,
+}
+
+/// Requests by method and path.
+#[derive(Debug, Default)]
+pub(super) struct Requests(Vec<(Option<Method>, String)>);
+
+/// Ready to be held against requests and answers.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) requests: Requests,
+    user: Option<Field>,
+    user_header: Option<HeaderName>,
+    fold: bool,
+    passed: Described,
+    claims: Vec<(String, HeaderName)>,
+    roles_header: Option<HeaderName>,
+}
+
+impl Requests {
+    pub(super) fn compile(texts: &OneOrMany<String>, at: &Path, context: &mut Context<'_>) -> Self {
+        let mut requests = Vec::new();
+        for text in &texts.0 {
+            match request(text) {
+                Some(known) => requests.push(known),
+                None => context.error(at.clone(), format!("`{text}` is no request: write `POST /login`, or a path alone")),
+            }
+        }
+        if texts.0.is_empty() {
+            context.error(at.clone(), "which request, such as `POST /login`");
+        }
+        Self(requests)
+    }
+
+    /// Whether it is one of them, to the letter: what follows opens a door.
+    pub(super) fn has(&self, request: &Request<'_>) -> bool {
+        let is = |(method, path): &(Option<Method>, String)| {
+            method.as_ref().is_none_or(|method| method == request.method) && path == request.path
+        };
+        self.0.iter().any(is)
+    }
+
+    /// Whether it is one of them to some application, whatever the case and with a slash at the end: what follows closes
+    /// a door.
+    pub(super) fn has_like(&self, request: &Request<'_>) -> bool {
+        let bare = |path: &str| path.trim_end_matches('/').to_owned();
+        let is = |(method, path): &(Option<Method>, String)| {
+            method.as_ref().is_none_or(|method| method == request.method)
+                && bare(path).eq_ignore_ascii_case(request.path.trim_end_matches('/'))
+        };
+        self.0.iter().any(is)
+    }
+
+    /// Each, for the loader.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
+        self.0.iter().map(|(method, path)| (method.as_ref(), path.as_str()))
+    }
+}
+
+fn request(text: &str) -> Option<(Option<Method>, String)> {
+    let (method, path) = match text.split_once(' ') {
+        Some((method, path)) => (Some(method), path.trim()),
+        None => (None, text),
+    };
+    let method = match method {
+        None => None,
+        Some(method) if method.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+            Some(Method::from_bytes(method.as_bytes()).ok()?)
+        }
+        Some(_) => return None,
+    };
+    (path.starts_with('/') && !path.contains(['?', '#', '*', ' '])).then(|| (method, path.to_owned()))
+}
+
+impl EndSpec {
+    pub(super) fn compile(&self, context: &mut Context<'_>) -> Requests {
+        let at = context.at.key("end").key("request");
+        Requests::compile(&self.request, &at, context)
+    }
+}
+
+impl StartSpec {
+    pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Start> {
+        let at = context.at.key("start");
+        let requests = Requests::compile(&self.request, &at.key("request"), context);
+        if self.user.is_some() == self.user_header.is_some() {
+            context.error(at.clone(), "whose session begins: either `user`, from the request, or `user_header`, from the answer");
+        }
+        let mut header = |name: &str, at: Path| {
+            let parsed = HeaderName::try_from(name).ok();
+            if parsed.is_none() {
+                context.error(at, format!("`{name}` is not a header name"));
+            }
+            parsed
+        };
+        let named = |name: &Option<String>| name.clone();
+        let user_header = named(&self.user_header).and_then(|name| header(&name, at.key("user_header")));
+        let roles_header = named(&self.roles_header).and_then(|name| header(&name, at.key("roles_header")));
+        let claims = self.claims.iter();
+        let claims = claims
+            .filter_map(|(claim, name)| Some((claim.clone(), header(name, at.key("claims").key(claim))?)))
+            .collect();
+        let passed = self.passed.compile(context, &at.key("passed"));
+        if passed.as_ref().is_some_and(Described::reads_body) {
+            let why = "a session begins with the answer's header: tell a success by status, location or header fields";
+            context.error(at.key("passed"), why);
+        }
+        Some(Start {
+            requests,
+            user: self.user,
+            user_header,
+            fold: self.fold,
+            passed: passed?,
+            claims,
+            roles_header,
+        })
+    }
+}
+
+impl Start {
+    /// Whether the request's body must be had.
+    pub(super) fn reads_body(&self) -> bool {
+        self.user.as_ref().is_some_and(Field::in_body)
+    }
+
+    /// Headers of answers that are for the gateway alone.
+    pub(super) fn private(&self) -> impl Iterator<Item = &HeaderName> {
+        let claims = self.claims.iter().map(|(_, name)| name);
+        claims.chain(&self.user_header).chain(&self.roles_header)
+    }
+
+    /// Whom the log-in is about, as far as the request tells.
+    ///
+    /// # Errors
+    /// Why the body could not be had.
+    pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<String>, Reason> {
+        let Some(field) = &self.user else { return Ok(None) };
+        let body = match field.in_body() {
+            true => turn.io.body(FORM).await.map_err(fault)?,
+            false => bytes::Bytes::new(),
+        };
+        Ok(field.exact(turn.request, &body).map(|user| self.folded(user)))
+    }
+
+    fn folded(&self, user: String) -> String {
+        if self.fold { folded(&user) } else { user }
+    }
+
+    /// Whether the application let them in.
+    pub(super) fn passed(&self, status: u16, headers: &HeaderMap) -> bool {
+        let heard = Heard {
+            status,
+            headers,
+            body: None,
+        };
+        self.passed.holds(&heard) == Some(true)
+    }
+
+    /// Whom the log-in is about, by request and answer.
+    pub(super) fn whom(&self, whom: Option<&str>, headers: &HeaderMap) -> Option<String> {
+        let Some(name) = &self.user_header else {
+            return whom.map(str::to_owned);
+        };
+        let user = only(headers, name).filter(|user| user.len() <= 256)?;
+        Some(self.folded(user.to_owned()))
+    }
+
+    /// What the application says about them.
+    pub(super) fn claims(&self, headers: &HeaderMap) -> Map<String, Value> {
+        let texts = self.claims.iter().filter_map(|(claim, name)| Some((claim.clone(), only(headers, name)?.into())));
+        let mut claims: Map<String, Value> = texts.collect();
+        if let Some(roles) = self.roles_header.as_ref().and_then(|name| only(headers, name)) {
+            let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
+            claims.insert("role".to_owned(), roles.map(Value::from).collect());
+        }
+        claims
+    }
+}
+
+/// The only value of that name, if it says something.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let only = values.next().filter(|_| values.next().is_none())?;
+    let text = std::str::from_utf8(only.as_bytes()).ok()?.trim();
+    (!text.is_empty()).then_some(text)
+}
+
+fn fault(fault: BodyFault) -> Reason {
+    match fault {
+        BodyFault::TooLarge => Reason::BodyTooLarge,
+        BodyFault::TooSlow => Reason::BodyTimeout,
+        BodyFault::NoRoom => Reason::Overload,
+        BodyFault::Broken => Reason::BodyBroken,
+    }
+}
