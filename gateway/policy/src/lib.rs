@@ -30,6 +30,7 @@ pub mod key;
 pub mod limit;
 pub mod memory;
 pub mod networks;
+mod pages;
 pub mod path;
 mod policy;
 pub mod request;
