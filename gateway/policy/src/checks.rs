@@ -265,6 +265,8 @@ checks! {
     Authorize = authorize, "authorize";
     /// Who asks, by a session.
     Session = session, "session";
+    /// A second factor.
+    StepUp = step_up, "step_up";
 }
 
 #[cfg(test)]

@@ -151,6 +151,16 @@ reasons! {
     SessionStale = "session_stale", 401, "authentication must be renewed";
     /// Who asks is known and may not do this.
     Forbidden = "forbidden", 403, "access denied";
+    /// A second factor must be proven first.
+    SecondFactorRequired = "second_factor_required", 401, "second factor required";
+    /// A second factor must be set up first.
+    SecondFactorMissing = "second_factor_missing", 401, "second factor must be set up";
+    /// A code or key that is not right, or was used before.
+    SecondFactorFailed = "second_factor_failed", 403, "second factor not accepted";
+    /// Too many of them.
+    SecondFactorLocked = "second_factor_locked", 429, "too many attempts";
+    /// A form of the gateway's own that no page of this session sent.
+    FormStale = "form_stale", 403, "form not accepted";
     /// A rule set scored the request too high.
     WafBlocked = "waf_blocked", 403, "request blocked";
     /// The body could not be parsed as what it says it is.

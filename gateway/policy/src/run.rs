@@ -9,9 +9,9 @@ use crate::decision::{
     Action, Answer, CheckId, Decision, Denial, Effects, Outcome, Permit, Reason, RouteId,
     UpstreamId, Would,
 };
-use crate::io::Io;
+use crate::io::{Io, Key};
 use crate::policy::Policy;
-use crate::request::{Facts, Identity, Request};
+use crate::request::{Facts, Identity, Request, Session};
 
 /// Whether a check's refusals count.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -219,6 +219,10 @@ async fn answer<I: Io>(
     match check {
         Some(check) if assumed.is_some() && check.gives().identity => {
             turn.facts.identity = assumed.cloned();
+            turn.facts.session = check.gives().session.then_some(Session {
+                binding: Key(0),
+                started: turn.io.now().unix / 1000,
+            });
             Answer::Pass
         }
         Some(check) => check.ask(turn).await,

@@ -4,6 +4,7 @@ use super::Build;
 use super::chains::Use;
 use super::routes::paired;
 use crate::checks::{Check, Gives, Needs};
+use crate::decision::CheckId;
 use crate::fault::Path;
 use crate::policy::Route;
 use crate::response::ResponseNeed;
@@ -62,13 +63,48 @@ pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], 
             (one, other) => one.or(other),
         };
     }
-    if matches!(route.plan.target, Target::Pages(_)) {
+    if let Target::Pages(served) = &route.plan.target {
         // Forms of our own pages are short.
         body_need = body_need.max(Some(FORM));
+        pages(build, route, uses, served, at);
     }
     (route.body_need, route.max_body) = (body_need, max_body);
     (route.max_response, route.edits) = (max_response, edits);
     route.response_need = reads;
+}
+
+/// Pages need what their checks need; and who is sent to a second factor's page must not be asked for one there.
+fn pages(build: &mut Build<'_, '_>, route: &Route, uses: &[Use], served: &[CheckId], at: &Path) {
+    for (index, id) in served.iter().enumerate() {
+        let Some(page) = build.checks.named.get(usize::from(id.0)) else {
+            continue;
+        };
+        let (name, needs) = (page.name.clone(), page.check.needs());
+        let asks = matches!(page.check, Check::StepUp(_));
+        let mut given = Gives::default();
+        for (step, used) in paired(route, uses) {
+            let named = build.checks.named.get(usize::from(step.id.0));
+            let Some(named) = named.filter(|_| step.mode != Mode::Disabled) else {
+                continue;
+            };
+            let gives = named.check.gives();
+            given.identity |= gives.identity;
+            given.session |= gives.session;
+            if asks && named.name == name {
+                let message = format!(
+                    "`{name}` would ask for a second factor on the page where it is proven: leave it out here \
+                     (`skip`, where a chain brings it)"
+                );
+                build.faults.error(used.at.clone(), message);
+            }
+        }
+        if (needs.identity && !given.identity) || (needs.session && !given.session) {
+            let message = format!(
+                "the pages of `{name}` need a session: use a check that establishes one, such as session"
+            );
+            build.faults.error(at.key("serve").index(index), message);
+        }
+    }
 }
 
 /// What a check may need of those before it: how it is said, and who gives it.

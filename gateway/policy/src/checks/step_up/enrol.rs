@@ -1,0 +1,214 @@
+//! Enrolling an app, and making backup codes. A set-up counts only once a code of it was entered, in the session that
+//! began it; who has a factor already must have proven it, or a stolen session would add its own.
+
+use http::StatusCode;
+
+use super::page::{Visit, go, judged, lost, typed};
+use super::proof::{Outcome, tell};
+use super::record::{Factors, KEPT, Pending, Proof, pending_key};
+use super::totp::Totp;
+use super::{Check, Method, codes};
+use crate::checks::Turn;
+use crate::decision::{Answer, Reason, Reply};
+use crate::io::{Io, Space, StoreFault};
+use crate::pages::form::Form;
+use crate::pages::mfa::{self, SetUp};
+use crate::stored::{self, Change};
+
+/// Seconds within which the same form may come twice: somebody clicked twice.
+const TWICE: u64 = 30;
+
+impl Check {
+    /// What there is already; who has something and has not proven it lately goes and does that first.
+    pub(super) async fn may_enrol<I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        visit: &Visit,
+        page: &str,
+    ) -> Result<Option<Factors>, Answer> {
+        let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else { return Ok(None) };
+        if self.recently(turn, visit, &factors, self.fresh).await.map_err(lost)? {
+            return Ok(Some(factors));
+        }
+        let back = self.address(page, &visit.back);
+        Err(Answer::Reply(go(&self.address("", &back))))
+    }
+
+    /// `GET mfa/enrol`.
+    pub(super) async fn enrol_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+        self.app_allowed()?;
+        self.may_enrol(turn, visit, "/enrol").await?;
+        self.set_up(turn, visit, None).await
+    }
+
+    fn app_allowed(&self) -> Result<(), Answer> {
+        let allowed = self.allows(Method::Totp);
+        allowed.then_some(()).ok_or_else(|| Answer::deny(Reason::NoRoute))
+    }
+
+    /// The page with the secret that waits for its first code.
+    async fn set_up<I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        visit: &Visit,
+        wrong: Option<Wrong>,
+    ) -> Result<Reply, Answer> {
+        let totp = self.pending(turn, visit).await.map_err(lost)?;
+        let issuer = self.issuer.as_deref().unwrap_or(turn.request.host);
+        let address = totp.address(issuer, &visit.user);
+        let set_up = SetUp {
+            address: &address,
+            secret: totp.secret(),
+            digits: totp.digits,
+            minutes: self.set_up.as_secs().div_ceil(60),
+            keys: self.allows(Method::Webauthn),
+        };
+        let page = |problem| mfa::enrol(&self.view(visit, problem), set_up);
+        Ok(match wrong {
+            None => judged(visit, None, page),
+            Some(Wrong::Code(outcome)) => judged(visit, Some(outcome), page),
+            Some(Wrong::Late) => {
+                let page = page(Some(visit.text.enrol_late.to_owned()));
+                page.reply(Reason::SecondFactorFailed, StatusCode::FORBIDDEN)
+            }
+        })
+    }
+
+    /// The session's set-up; begun when there is none.
+    async fn pending<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Totp, StoreFault> {
+        let key = pending_key(self.keys, &visit.user, visit.session.binding);
+        if let Some(known) = stored::get::<Pending, _>(turn.io, Space::Factor, key).await? {
+            return Ok(known.totp);
+        }
+        let random = turn.io.random();
+        let made = Pending { totp: Totp::new(&random, self.algorithm, self.digits, visit.now) };
+        let value = stored::encode(&made)?;
+        if turn.io.swap(Space::Factor, key, None, Some(value), self.set_up).await? {
+            return Ok(made.totp);
+        }
+        let other: Option<Pending> = stored::get(turn.io, Space::Factor, key).await?;
+        other.map(|other| other.totp).ok_or(StoreFault::Slow)
+    }
+
+    /// `POST mfa/enrol`.
+    pub(super) async fn enrol<I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        visit: &Visit,
+        form: &Form,
+    ) -> Result<Reply, Answer> {
+        self.app_allowed()?;
+        let before = self.may_enrol(turn, visit, "/enrol").await?;
+        let proofs = before.as_ref().map_or(0, |factors| factors.proofs);
+        if let Some(wait) = self.attempt(turn, visit, proofs).await.map_err(lost)? {
+            return self.set_up(turn, visit, Some(Wrong::Code(Outcome::Locked(wait)))).await;
+        }
+        let key = pending_key(self.keys, &visit.user, visit.session.binding);
+        let Some(value) = turn.io.get(Space::Factor, key).await.map_err(lost)? else {
+            let app = before.and_then(|factors| factors.totp);
+            if app.is_some_and(|app| visit.now.saturating_sub(app.since) < TWICE) {
+                return Ok(self.onward(visit));
+            }
+            return self.set_up(turn, visit, Some(Wrong::Late)).await;
+        };
+        let Pending { mut totp } = stored::decode(&value).map_err(lost)?;
+        if !totp.accept(&typed(form.value("code")), visit.now) {
+            tell(turn, visit, "factor_failed", "set-up");
+            return self.set_up(turn, visit, Some(Wrong::Code(Outcome::Wrong))).await;
+        }
+        // Of two that end the same set-up one is too late.
+        let ended = turn.io.swap(Space::Factor, key, Some(&value), None, std::time::Duration::ZERO);
+        if !ended.await.map_err(lost)? {
+            return self.set_up(turn, visit, Some(Wrong::Late)).await;
+        }
+        totp.since = visit.now;
+        let put = |factors: &mut Factors| factors.totp = Some(totp.clone());
+        self.add(turn, visit, Method::Totp, put).await
+    }
+
+    /// Adds a factor that was proven to work, and shows backup codes if there are none yet.
+    pub(super) async fn add<I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        visit: &Visit,
+        method: Method,
+        put: impl Fn(&mut Factors) + Send + Sync,
+    ) -> Result<Reply, Answer> {
+        let proof: Option<Proof> = stored::get(turn.io, Space::Once, visit.proofs).await.map_err(lost)?;
+        let (number, random) = (turn.io.random(), [turn.io.random(), turn.io.random(), turn.io.random()]);
+        let number = number.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1));
+        let added = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| {
+            let mut factors = stored.unwrap_or_default();
+            let fresh = |proof: &Proof| {
+                proof.epoch == factors.epoch && proof.is_fresh(&self.methods, self.fresh, visit.now)
+            };
+            // Another session may have enrolled since the page was shown.
+            if factors.any() && !proof.as_ref().is_some_and(fresh) {
+                return (Change::Keep, None);
+            }
+            let replaces = method == Method::Totp && factors.totp.is_some();
+            if replaces || !factors.any() {
+                factors.epoch = number;
+            }
+            put(&mut factors);
+            factors.proofs = factors.proofs.wrapping_add(1);
+            let mut shown = Vec::new();
+            if self.allows(Method::BackupCode) && factors.codes.left() == 0 {
+                (factors.codes, shown) = codes::make(&self.pepper.0, random);
+            }
+            let epoch = factors.epoch;
+            (Change::Put(factors, KEPT), Some((epoch, shown)))
+        });
+        let Some((epoch, shown)) = added.await.map_err(lost)? else {
+            return Ok(go(&self.address("", &visit.back)));
+        };
+        self.proven(turn, visit, epoch, method).await.map_err(lost)?;
+        let word = if method == Method::Totp { "totp" } else { "webauthn" };
+        tell(turn, visit, "factor_enrolled", word);
+        Ok(self.enrolled_page(visit, method, &shown))
+    }
+
+    fn enrolled_page(&self, visit: &Visit, method: Method, shown: &[String]) -> Reply {
+        let text = visit.text;
+        let done = if method == Method::Totp { text.enrol_done } else { text.key_done };
+        let view = self.view(visit, None);
+        let page = if shown.is_empty() {
+            mfa::notice(&view, text.home_title, done)
+        } else {
+            mfa::codes(&view, Some(done), shown)
+        };
+        page.reply(Reason::Ok, StatusCode::OK)
+    }
+
+    /// `POST mfa/codes`: ten others in place of what is left.
+    pub(super) async fn new_codes<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+        if !self.allows(Method::BackupCode) {
+            return Err(Answer::deny(Reason::NoRoute));
+        }
+        let Some(before) = self.may_enrol(turn, visit, "").await? else {
+            return Ok(go(&self.address("", &visit.back)));
+        };
+        let random = [turn.io.random(), turn.io.random(), turn.io.random()];
+        let (made, shown) = codes::make(&self.pepper.0, random);
+        let put = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| match stored {
+            Some(mut factors) if factors.epoch == before.epoch => {
+                factors.codes = made.clone();
+                (Change::Put(factors, KEPT), true)
+            }
+            Some(_) | None => (Change::Keep, false),
+        });
+        if !put.await.map_err(lost)? {
+            return Ok(go(&self.address("", &visit.back)));
+        }
+        tell(turn, visit, "backup_codes_made", "10");
+        let page = mfa::codes(&self.view(visit, None), None, &shown);
+        Ok(page.reply(Reason::Ok, StatusCode::OK))
+    }
+}
+
+/// Why a set-up is not done.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    Code(Outcome),
+    Late,
+}
