@@ -3,6 +3,7 @@
 
 mod bans;
 mod emergencies;
+mod factors;
 mod guard;
 mod listen;
 mod networks;
@@ -76,6 +77,7 @@ fn router(admin: Admin) -> Router {
             get(sessions::list).delete(sessions::end_all),
         )
         .route("/sessions/{user}/{id}", delete(sessions::end_one))
+        .route("/factors/{user}", get(factors::show).delete(factors::reset))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(

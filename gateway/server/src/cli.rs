@@ -9,6 +9,7 @@ mod emergency;
 mod explain;
 mod faults;
 mod log;
+mod mfa;
 pub(crate) mod paint;
 mod reload;
 mod remote_admin;
@@ -94,6 +95,8 @@ enum Command {
     Allow(allow::Arguments),
     /// Tokens that let named checks pass once, in an emergency.
     Emergency(emergency::Arguments),
+    /// Second factors of users: look, take away.
+    Mfa(mfa::Arguments),
     /// Have a running gateway read its policy again.
     Reload(reload::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Ban(arguments) => ban::run(&arguments),
         Command::Allow(arguments) => allow::run(&arguments),
         Command::Emergency(arguments) => emergency::run(&arguments),
+        Command::Mfa(arguments) => mfa::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
