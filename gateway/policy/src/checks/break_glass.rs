@@ -11,11 +11,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Gives, Needs, OnError, ResponseWork, Turn};
 use crate::context::Context;
+use crate::cookie;
 use crate::decision::{Answer, Reason, Told};
 use crate::io::{Io, Key, Space};
 use crate::key::{self, Keys};
 use crate::run::Mode;
 use crate::stored::{self, Change};
+
+mod page;
 
 /// Longest time in which a token may be used first.
 pub const LONGEST: Duration = Duration::from_secs(30 * 86_400);
@@ -27,7 +30,7 @@ const MOST: usize = 64;
 
 /// Lets named checks pass for who brings a token that an operator made for an emergency (`palisade emergency create`): once, or for a
 /// while from one address. Every use is an event of high severity, so is every token that is refused. Stands before
-/// the checks that it lets pass.
+/// the checks that it lets pass. Browsers bring a token that holds for a while by its own page, `/.palisade/emergency`.
 ///
 /// `on_store_error: deny` (default) or `allow`: the token is not looked at, and the checks are asked.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -129,7 +132,15 @@ impl Spec {
     }
 }
 
-impl super::Beyond for Check {}
+impl super::Beyond for Check {
+    fn pages(&self) -> &'static [&'static str] {
+        &["emergency"]
+    }
+
+    async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, _: &str) -> Answer {
+        page::serve(self, turn).await
+    }
+}
 
 impl Check {
     /// Names of the checks that a token may let pass.
@@ -157,7 +168,7 @@ impl Check {
         let [header] = &self.header;
         let mut sent = turn.request.headers.get_all(header).iter();
         let Some(token) = sent.next() else {
-            return Answer::Pass;
+            return self.in_cookie(turn).await;
         };
         // Where nothing is enforced nothing passes either, and a token is not used up.
         if turn.mode != Mode::Enforce {
@@ -167,6 +178,29 @@ impl Check {
         let Ok(found) = self.redeem(turn, token.trim()).await else {
             return self.without_store.clone();
         };
+        self.tell(turn, found)
+    }
+
+    /// A token that was typed into the form. One that holds no longer is no attempt to cheat: the checks are asked.
+    async fn in_cookie<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+        let request = turn.request;
+        let Ok(Some(token)) = cookie::value(request.headers, page::cookie_name(request)) else {
+            return Answer::Pass;
+        };
+        if turn.mode != Mode::Enforce {
+            return Answer::Pass;
+        }
+        let Ok(found) = self.redeem(turn, token).await else {
+            return self.without_store.clone();
+        };
+        if self.tell(turn, found) != Answer::Pass {
+            turn.effects.response.extend(page::set_cookie(request, "", Duration::ZERO));
+        }
+        Answer::Pass
+    }
+
+    /// Says what became of a token, and lets pass what it may.
+    fn tell<I>(&self, turn: &mut Turn<'_, '_, I>, found: Found) -> Answer {
         let client = turn.request.client;
         let (event, detail, answer) = match found {
             Found::First(token) => ("emergency_used", self.grant(turn, &token), Answer::Pass),

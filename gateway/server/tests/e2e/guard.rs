@@ -435,6 +435,7 @@ fn known_users(origin: &Origin) -> (Plan, String) {
         .check("token", "{check: jwt, secret: jwt}")
         .check("emergency", "{check: break_glass, passes: [where]}")
         .check("where", "{check: ip_allowlist, locked: true}")
+        .route("{name: own, match: {path: \"/.palisade/*\"}, serve: [emergency], use: [token]}")
         .route("{name: all, match: {path: \"/*\"}, to: app, use: [token, emergency, where]}");
     (plan, token)
 }
@@ -568,4 +569,60 @@ fn the_example_passes_its_tests() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn a_browser_brings_an_emergency_token_by_a_form() {
+    let origin = Origin::start();
+    let (plan, token) = known_users(&origin);
+    let gateway = Gateway::start(&plan);
+    assert_eq!(
+        operator(&gateway, &["allow", "add", "mia", "192.0.2.0/24"]).0,
+        0
+    );
+    let create = |more: &[&str]| {
+        let words = ["emergency", "create", "--passes", "where", "--for", "1h"];
+        operator(&gateway, &[&words, more, &["--reason", "abroad"]].concat())
+    };
+    let page = |method: &str, body: &str| {
+        let length = body.len();
+        exchange(
+            gateway.http,
+            format!(
+                "{method} /.palisade/emergency HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nX-Forwarded-For: 203.0.113.5\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        )
+    };
+    let shown = page("GET", "");
+    assert!(shown.status == 200 && shown.text().contains("name=\"token\""));
+    assert!(
+        shown
+            .header("content-security-policy")
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    assert_eq!(page("POST", "token=pge_guess").status, 403);
+    let (_, once) = create(&[]);
+    assert_eq!(
+        page("POST", &format!("token={}", once.trim())).status,
+        400,
+        "it would be gone"
+    );
+    let (_, held) = create(&["--hold", "10m"]);
+    let used = page("POST", &format!("token={}", held.trim()));
+    assert_eq!(used.status, 303, "{}", used.text());
+    let cookie = used.header("set-cookie").unwrap();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
+    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", ""), 403);
+    assert_eq!(visit(&gateway, &token, "203.0.113.5", &cookie), 200);
+    assert_eq!(
+        visit(&gateway, &token, "203.0.113.6", &cookie),
+        403,
+        "its client only"
+    );
 }
