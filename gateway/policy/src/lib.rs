@@ -22,7 +22,6 @@ pub mod document;
 pub mod fault;
 pub mod field;
 pub mod framing;
-pub mod glob;
 pub mod host;
 pub mod invented;
 pub mod io;

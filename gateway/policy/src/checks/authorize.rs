@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::{Gives, Needs, ResponseWork, Turn};
+use crate::answered::glob;
 use crate::decision::{Answer, Reason};
-use crate::glob::Glob;
 use crate::io::Io;
 use crate::request::Tls;
 
@@ -51,7 +51,8 @@ struct Grant {
 /// What a client certificate must show.
 #[derive(Debug)]
 struct Shown {
-    subjects: Vec<Glob>,
+    /// With `*` for anything.
+    subjects: Vec<String>,
     fingerprints: Vec<String>,
 }
 
@@ -248,7 +249,7 @@ impl Shown {
             .and_then(|tls| tls.client_subject.as_deref())
             .unwrap_or_default();
         let listed = self.fingerprints.iter().any(|one| one == fingerprint);
-        let named = self.subjects.iter().any(|one| one.matches(subject));
+        let named = self.subjects.iter().any(|one| glob(one.as_bytes(), subject.as_bytes()));
         (self.fingerprints.is_empty() && self.subjects.is_empty()) || listed || named
     }
 }

@@ -24,6 +24,7 @@ mod operations;
 mod path;
 mod reload;
 mod responses;
+mod sessions;
 mod slow;
 mod smuggling;
 mod sqlmap;

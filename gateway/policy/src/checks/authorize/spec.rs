@@ -8,7 +8,6 @@ use super::needed::{Needed, Want};
 use super::{Check, ClaimPath, Grant, Shown};
 use crate::checks::jwt::Wanted;
 use crate::context::Context;
-use crate::glob::Glob;
 use crate::scalar::Texts;
 use crate::yaml::suggest;
 
@@ -177,9 +176,8 @@ fn shown(certificate: &Certificate, context: &mut Context<'_>) -> Option<Shown> 
         }
         fingerprints.push(plain);
     }
-    let subjects = certificate.subject.0.iter();
     Some(Shown {
-        subjects: subjects.map(|text| Glob::new(text)).collect(),
+        subjects: certificate.subject.0.clone(),
         fingerprints,
     })
 }
