@@ -237,9 +237,22 @@ impl<'t> Build<'t, '_> {
             limits: gateway::limits(&document.limits, &mut self.faults),
             upstreams: self.upstreams(),
             state: gateway::state(&document.state, &mut self.faults),
+            remote: self.remote(&document.remote),
             pages: self.pages.clone(),
             policy_header,
         }
+    }
+
+    fn remote(&mut self, spec: &spec::gateway::Remote) -> crate::settings::Remote {
+        let at = Path::default().key("remote").key("ca");
+        let read = spec.ca.as_ref().and_then(|file| {
+            let read = self.sources.read(file);
+            self.faults.take(
+                &at,
+                read.map_err(|why| format!("cannot read {file}: {why}")),
+            )
+        });
+        crate::settings::Remote { ca: read }
     }
 
     fn listeners(&mut self) -> Vec<crate::settings::Listener> {

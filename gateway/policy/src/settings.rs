@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
 use zeroize::Zeroizing;
 
@@ -30,10 +31,19 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Where counters, leases, bans and revocations live.
     pub state: State,
+    /// How others are asked.
+    pub remote: Remote,
     /// The gateway's own pages.
     pub pages: Pages,
     /// Answer header that carries the policy's hash, when asked for.
     pub policy_header: Option<HeaderName>,
+}
+
+/// How others are asked: issuers of tokens, introspection, providers of secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// Authorities (PEM) that their certificates are believed by; `None`: the system's.
+    pub ca: Option<Bytes>,
 }
 
 /// Where the gateway's own pages are: logging in, second factors, sessions.

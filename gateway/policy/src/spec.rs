@@ -52,6 +52,9 @@ pub(crate) struct Document {
     /// The gateway's own pages: logging in, second factors, sessions. A route serves them: `serve: [second-factor]`.
     #[serde(default)]
     pub(crate) pages: gateway::Pages,
+    /// How the gateway asks others: issuers of tokens, introspection, providers of secrets.
+    #[serde(default)]
+    pub(crate) remote: gateway::Remote,
     /// What the applications make of unusual paths.
     #[serde(default)]
     pub(crate) paths: crate::path::Rules,

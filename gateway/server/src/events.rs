@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     Banned,
     /// An operator lifted a ban.
     Unbanned,
+    /// A server that checks ask gives no answer, or an error.
+    RemoteFailed,
+    /// It answers again.
+    RemoteRecovered,
     /// The gateway listens.
     Started,
     /// The gateway takes no more connections.
@@ -54,6 +58,8 @@ impl Kind {
             Self::PolicyRejected => "policy_rejected",
             Self::Banned => "banned",
             Self::Unbanned => "unbanned",
+            Self::RemoteFailed => "remote_failed",
+            Self::RemoteRecovered => "remote_recovered",
             Self::Started => "started",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",

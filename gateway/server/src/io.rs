@@ -157,9 +157,8 @@ impl Io for Waiting<'_> {
         self.shared.store().remove(space, key, self.now).await
     }
 
-    /// No check asks anybody yet.
-    async fn fetch(&mut self, _: &Call) -> Result<Arc<Fetched>, FetchFault> {
-        Err(FetchFault::Down)
+    async fn fetch(&mut self, call: &Call) -> Result<Arc<Fetched>, FetchFault> {
+        self.shared.remote().fetch(call).await
     }
 
     fn random(&mut self) -> [u8; 32] {

@@ -4,7 +4,7 @@
 //! `gate` from request to decision, with `facts` before and `io` during it · `gated`, `held` bodies, `withheld` answers · `forward` the
 //! upstream request, `upstream` where it goes · `answer`, `reply`, `early`, `failure` what clients get · [`record`] what
 //! is known of a request when it is over · [`snapshot`] what a request is decided with · `handover` to the next process · [`store`]
-//! counters, leases and values.
+//! counters, leases and values · `remote` whom checks ask.
 //!
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
 //! `admin` the operators' listener · `demo` an application to try it on · `conformance` the CRS suite against a gateway.
@@ -36,6 +36,7 @@ mod policy_file;
 mod proxy;
 pub mod record;
 mod reload;
+mod remote;
 mod reply;
 pub mod serve;
 pub mod snapshot;

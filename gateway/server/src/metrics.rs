@@ -19,7 +19,7 @@ use policy::decision::{Action, CheckId, Reason, RouteId, Would};
 use policy::settings::Upstream;
 use prometheus::{Encoder, GaugeVec, Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
 
-use groups::{Connections, InService, Times};
+use groups::{Connections, InService, Remote, Times};
 use matches::Matches;
 use names::{Names, Word};
 use register::Register;
@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     told: IntCounterVec,
     /// Answers that were cut off after the client had some of them.
     pub(crate) cut: IntCounter,
+    /// Servers that checks ask.
+    pub(crate) remote: Remote,
     /// Event lines that were lost.
     pub(crate) events_dropped: IntCounter,
 }
@@ -124,6 +126,7 @@ impl Metrics {
                 "responses_cut_total",
                 "Answers that were refused when the client had some of them.",
             )?,
+            remote: Remote::new(register)?,
             events_dropped: register
                 .counter("events_dropped_total", "Event lines that were lost.")?,
             servers: Mutex::default(),

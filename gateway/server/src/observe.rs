@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::events::{Event, Events, Finding, Kind, WouldDeny, unix_ms};
 use crate::metrics::{Metrics, Resolved, Sample};
-use crate::record::{Observer, Record, Refused};
+use crate::record::{Asked, Observer, Record, Refused};
 
 /// Policies whose counters stay looked up: a WebSocket may live longer, its end then costs a few look-ups more.
 const KEPT: usize = 8;
@@ -228,6 +228,31 @@ impl Observer for Watch {
 
     fn server_health(&self, group: &str, server: &str, healthy: bool) {
         self.metrics.server_health(group, server, healthy);
+    }
+
+    fn asked(&self, asked: &Asked<'_>) {
+        self.metrics.remote.count(asked);
+        let Some(works) = asked.changed else { return };
+        let status = asked.outcome.map(|status| format!(": status {status}"));
+        let detail = match status {
+            Ok(status) => format!("{}{status}", asked.host),
+            Err(_) => format!("{}: {}", asked.host, asked.detail),
+        };
+        if works {
+            log::info!("answers again: {detail}");
+        } else {
+            log::warn!("no answer from {detail}");
+        }
+        self.events.emit(&Event {
+            time: unix_ms(),
+            kind: if works {
+                Kind::RemoteRecovered
+            } else {
+                Kind::RemoteFailed
+            },
+            detail: &detail,
+            ..Event::default()
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use policy::decision::{Action, Decision, Reason, RouteId};
+use policy::io::FetchFault;
 
 use crate::snapshot::Snapshot;
 
@@ -101,6 +102,21 @@ impl Refused {
     }
 }
 
+/// Somebody else was asked, for a check.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Host and port, from the policy.
+    pub host: &'a str,
+    /// Status, or why there was none.
+    pub outcome: Result<u16, FetchFault>,
+    /// Waiting for a place included.
+    pub took: Duration,
+    /// Whether the server works now, when it did not before, or the other way round.
+    pub changed: Option<bool>,
+    /// What went wrong, for operators.
+    pub detail: &'a str,
+}
+
 /// Who wants to know. Called on the request's own task: must not wait.
 pub trait Observer: Send + Sync {
     /// A request is over. Exactly once per request, malformed ones included.
@@ -117,6 +133,9 @@ pub trait Observer: Send + Sync {
 
     /// A server of an upstream group became healthy, or no longer is.
     fn server_health(&self, group: &str, server: &str, healthy: bool);
+
+    /// Somebody else was asked, for a check.
+    fn asked(&self, asked: &Asked<'_>);
 }
 
 /// Wants to know nothing: tests, benches.
@@ -129,4 +148,5 @@ impl Observer for Silent {
     fn connection_closed(&self) {}
     fn connection_refused(&self, _: Refused) {}
     fn server_health(&self, _: &str, _: &str, _: bool) {}
+    fn asked(&self, _: &Asked<'_>) {}
 }

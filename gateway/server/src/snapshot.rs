@@ -15,6 +15,7 @@ use policy::io::Now;
 use crate::downstream::connection::Places;
 use crate::held::Budget;
 use crate::record::Observer;
+use crate::remote::Remote;
 use crate::store::Store;
 use crate::upstream::Groups;
 
@@ -58,6 +59,7 @@ pub struct Shared {
     budget: Arc<Budget>,
     answers: Arc<Budget>,
     places: Arc<Places>,
+    remote: Arc<Remote>,
     epoch: Instant,
 }
 
@@ -78,6 +80,8 @@ impl Shared {
         observer: Arc<dyn Observer>,
     ) -> Result<Arc<Self>, String> {
         let store = Store::in_memory(&policy.settings().state);
+        let remote = Remote::new(Arc::clone(&observer));
+        remote.trust(policy.settings().remote.ca.as_ref())?;
         let first = Snapshot::build(policy, 1, base, None)?;
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(first),
@@ -88,6 +92,7 @@ impl Shared {
             budget: Arc::default(),
             answers: Arc::default(),
             places: Arc::default(),
+            remote,
             epoch: Instant::now(),
         }))
     }
@@ -106,7 +111,9 @@ impl Shared {
     pub fn publish(&self, policy: Policy) -> Result<u64, String> {
         let before = self.load();
         let version = before.version.saturating_add(1);
+        let authorities = policy.settings().remote.ca.clone();
         let next = Snapshot::build(policy, version, &self.base, Some(&before.groups))?;
+        self.remote.trust(authorities.as_ref())?;
         self.current.store(Arc::new(next));
         Ok(version)
     }
@@ -173,6 +180,11 @@ impl Shared {
         let now = self.now();
         let banned = |key| self.store.known_ban(key, now);
         snapshot.policy.drops(peer.to_canonical(), now, banned)
+    }
+
+    /// Whom checks ask.
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.remote
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

@@ -43,6 +43,7 @@ impl Sources for Examples {
                 "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}).to_string().into_bytes(),
             "/etc/modsecurity/crs/crs-setup.conf" => b"SecDefaultAction \"phase:1,log,pass\"".to_vec(),
             "/usr/share/modsecurity-crs/rules/one.conf" => RULE.as_bytes().to_vec(),
+            "../certs/dev/ca.pem" => b"read by the gateway, not by the policy".to_vec(),
             path if path.starts_with("/run/secrets/") => b"0123456789abcdef0123456789abcdef".to_vec(),
             path => return fs::read(policies().join(path)).map(Into::into).map_err(|why| why.to_string()),
         };

@@ -123,6 +123,14 @@ pub(crate) struct Events {
     pub(crate) when_full: crate::settings::WhenFull,
 }
 
+/// How the gateway asks others: issuers of tokens, introspection, providers of secrets.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remote {
+    /// PEM file of the authorities that their certificates are believed by. Default: the system's.
+    pub(crate) ca: Option<String>,
+}
+
 /// Where the gateway's own pages are.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

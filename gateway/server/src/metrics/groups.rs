@@ -3,7 +3,10 @@
 
 use prometheus::{Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
+use policy::io::FetchFault;
+
 use super::register::Register;
+use crate::record::Asked;
 
 /// From 10 µs: a decision on a small request is that short.
 const DECIDING: &[f64] = &[
@@ -40,6 +43,55 @@ pub(super) struct InService {
     pub(super) info: GaugeVec,
     pub(super) loaded: Gauge,
     pub(super) warnings: IntGauge,
+}
+
+/// Servers that checks ask, by host and port as policies write them.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    seconds: HistogramVec,
+    faults: IntCounterVec,
+    failing: GaugeVec,
+}
+
+impl Remote {
+    pub(super) fn new(register: Register<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            seconds: register.histogram_by(
+                "remote_seconds",
+                "Calls of checks to other servers, failed ones too.",
+                ANSWERING,
+                "host",
+            )?,
+            faults: register.counters(
+                "remote_faults_total",
+                "Calls of checks to other servers that failed.",
+                &["host", "fault"],
+            )?,
+            failing: register.gauges(
+                "remote_failing",
+                "Whether the last call to a server failed.",
+                &["host"],
+            )?,
+        })
+    }
+
+    /// Counts a call.
+    pub(crate) fn count(&self, asked: &Asked<'_>) {
+        let seconds = self.seconds.with_label_values(&[asked.host]);
+        seconds.observe(asked.took.as_secs_f64());
+        let fault = match asked.outcome {
+            Ok(500..) => Some("status"),
+            Ok(_) => None,
+            Err(FetchFault::Slow) => Some("slow"),
+            Err(FetchFault::Down) => Some("down"),
+            Err(FetchFault::TooLarge) => Some("too_large"),
+        };
+        if let Some(fault) = fault {
+            self.faults.with_label_values(&[asked.host, fault]).inc();
+        }
+        let failing = if fault.is_some() { 1.0 } else { 0.0 };
+        self.failing.with_label_values(&[asked.host]).set(failing);
+    }
 }
 
 impl Times {

@@ -43,8 +43,19 @@ impl Register<'_> {
         help: &str,
         buckets: &[f64],
     ) -> Result<HistogramVec, Error> {
+        self.histogram_by(name, help, buckets, "route")
+    }
+
+    /// Of seconds.
+    pub(super) fn histogram_by(
+        self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        label: &str,
+    ) -> Result<HistogramVec, Error> {
         let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-        self.take(HistogramVec::new(opts, &["route"]))
+        self.take(HistogramVec::new(opts, &[label]))
     }
 
     /// Any other collector, under the name it has.
