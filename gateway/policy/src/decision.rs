@@ -171,6 +171,8 @@ reasons! {
     OriginDenied = "origin_denied", 403, "origin not allowed";
     /// A store gave no answer and the check refuses then.
     StoreUnavailable = "store_unavailable", 503, "temporarily unavailable";
+    /// Somebody who must be asked gives no answer: an issuer, a look-up.
+    RemoteUnavailable = "remote_unavailable", 503, "temporarily unavailable";
     /// A broken invariant: refused because nothing else is safe.
     Internal = "internal", 500, "internal error";
     /// The upstream is not reachable.
@@ -279,6 +281,8 @@ pub struct Effects {
     /// Fields to set on the answer, whoever writes it, after the route's edits. `Vary` and `Set-Cookie` are added to what
     /// is there.
     pub response: SmallVec<[(HeaderName, HeaderValue); 4]>,
+    /// Fields that the upstream request gets in place of the client's; `None` removes. Hop by hop ones are not among them.
+    pub upstream: SmallVec<[(HeaderName, Option<HeaderValue>); 1]>,
     /// What happened that deserves an event of its own: a log-in, an enrolment, a ban.
     pub told: SmallVec<[Told; 1]>,
 }

@@ -8,6 +8,7 @@ mod guard;
 mod listen;
 mod networks;
 mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ fn router(admin: Admin) -> Router {
         )
         .route("/sessions/{user}/{id}", delete(sessions::end_one))
         .route("/factors/{user}", get(factors::show).delete(factors::reset))
+        .route("/tokens/revoke", post(tokens::revoke))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(

@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod session;
 mod test;
+mod token;
 mod waf;
 
 use std::fmt;
@@ -99,6 +100,8 @@ enum Command {
     Mfa(mfa::Arguments),
     /// Have a running gateway read its policy again.
     Reload(reload::Arguments),
+    /// Call tokens back, at a running gateway.
+    Token(token::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
     Coverage(coverage::Arguments),
     /// Rules against attacks: explain, tune and measure them; the rule set's own tests.
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Emergency(arguments) => emergency::run(&arguments),
         Command::Mfa(arguments) => mfa::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
         Command::Session(arguments) => session::run(&arguments),

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Banned,
     /// An operator lifted a ban.
     Unbanned,
+    /// An operator called tokens back.
+    Revoked,
     /// A server that checks ask gives no answer, or an error.
     RemoteFailed,
     /// It answers again.
@@ -58,6 +60,7 @@ impl Kind {
             Self::PolicyRejected => "policy_rejected",
             Self::Banned => "banned",
             Self::Unbanned => "unbanned",
+            Self::Revoked => "token_revoked",
             Self::RemoteFailed => "remote_failed",
             Self::RemoteRecovered => "remote_recovered",
             Self::Started => "started",

@@ -82,6 +82,7 @@ pub(crate) fn request(
     for (name, value) in permit.forward() {
         upstream.insert_header(name.clone(), value.clone())?;
     }
+    replaced(upstream, ctx)?;
     upstream.insert_header(REQUEST_ID_NAME, ctx.facts.id.as_str())?;
     own_cookies(upstream, ctx)?;
     if session.req_header().version == Version::HTTP_2 {
@@ -112,6 +113,18 @@ pub(crate) fn request(
     }
     if let Some(length) = ctx.held {
         upstream.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    Ok(())
+}
+
+/// Fields that checks want another way, or not at all.
+fn replaced(upstream: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let effects = ctx.decision.iter().map(|decision| &decision.effects);
+    for (name, value) in effects.flat_map(|effects| &effects.upstream) {
+        match value {
+            Some(value) => upstream.insert_header(name.clone(), value.clone())?,
+            None => drop(upstream.remove_header(name)),
+        }
     }
     Ok(())
 }

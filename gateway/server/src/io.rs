@@ -158,7 +158,8 @@ impl Io for Waiting<'_> {
     }
 
     async fn fetch(&mut self, call: &Call) -> Result<Arc<Fetched>, FetchFault> {
-        self.shared.remote().fetch(call).await
+        // Large, and not a part of every request's future.
+        Box::pin(self.shared.remote().fetch(call)).await
     }
 
     fn random(&mut self) -> [u8; 32] {

@@ -1,19 +1,24 @@
-//! `jwt`: who asks, by a signed token. This file orders the steps, each of which is a module.
+//! `jwt`: who asks, by a token. This file orders the steps, each of which is a module.
 
 use std::sync::Arc;
 
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderName, HeaderValue};
+use http::header::{SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
-use super::{Gives, Needs, ResponseWork, Turn};
+use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::decision::{Answer, Reason};
 use crate::io::{Io, Space};
-use crate::request::Request;
+use crate::request::{Await, Request};
 
+mod active;
 mod cache;
 mod claims;
+mod confirm;
+mod introspection;
 mod keys;
+mod party;
+mod published;
 pub mod revocation;
 mod source;
 mod spec;
@@ -24,29 +29,44 @@ mod token;
 
 pub use claims::Wanted;
 pub(in crate::checks) use spec::upstream_header;
-pub use spec::{Signature, Spec};
+pub use spec::{Introspect, Issuer, Signature, Spec, Standing};
 
 use cache::Cache;
-use claims::{Rules, Verified};
-use keys::KeySet;
+use claims::{Proof, Verified};
+use introspection::Introspection;
+use party::Parties;
 use source::Source;
+use token::Parts;
 
 /// Ready to be asked.
 #[derive(Debug)]
 pub struct Check {
     source: Source,
-    keys: KeySet,
-    typ: Option<String>,
-    rules: Rules,
+    parties: Parties,
+    introspection: Option<Introspection>,
     bind: Vec<(String, HeaderName)>,
     owned: Vec<HeaderName>,
     cache: Cache,
+    keys: crate::key::Keys,
     revocation: bool,
     open_without_store: bool,
     optional: bool,
 }
 
-impl super::Beyond for Check {}
+impl super::Beyond for Check {
+    /// A browser gives up a WebSocket whose answer chooses none of the protocols that it offered: where the token was the
+    /// only one, it is what is chosen.
+    async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
+        let chosen = hearing.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+        if hearing.status != StatusCode::SWITCHING_PROTOCOLS.as_u16() || chosen {
+            return;
+        }
+        let offered = self.source.offered(hearing.request);
+        if let Some(value) = offered.and_then(|(_, token)| HeaderValue::try_from(token).ok()) {
+            hearing.effects.response.push((SEC_WEBSOCKET_PROTOCOL, value));
+        }
+    }
+}
 
 impl Check {
     pub(super) fn needs(&self) -> Needs {
@@ -57,6 +77,7 @@ impl Check {
         Gives {
             identity: true,
             anonymous: self.optional,
+            session: true,
             ..Gives::default()
         }
     }
@@ -70,9 +91,13 @@ impl Check {
     }
 
     pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
+        if self.source.websocket.is_some() {
+            self.hide(turn);
+        }
         match self.establish(turn).await {
             Ok(Some(verified)) => {
                 turn.facts.identity = Some(Arc::clone(&verified.identity));
+                turn.facts.session = turn.facts.session.or(verified.session);
                 Answer::Pass
             }
             Ok(None) => Answer::Pass,
@@ -85,33 +110,120 @@ impl Check {
         }
     }
 
+    /// Keeps a token among a WebSocket's protocols from the application.
+    fn hide<I>(&self, turn: &mut Turn<'_, '_, I>) {
+        let Some((others, _)) = self.source.offered(turn.request) else { return };
+        if others.is_none() {
+            turn.facts.awaits.push(Await {
+                check: turn.id,
+                mode: turn.mode,
+                body: 0,
+                whom: None,
+            });
+        }
+        turn.effects.upstream.push((SEC_WEBSOCKET_PROTOCOL, others));
+    }
+
     pub(in crate::checks) async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<Arc<Verified>>, Reason> {
-        let now = turn.io.now().unix;
         let Some(token) = self.source.token(turn.request)? else {
             return if self.optional { Ok(None) } else { Err(Reason::TokenMissing) };
         };
-        let verified = self.verified(token, now)?;
+        let verified = self.verified(token, turn.io).await?;
         self.bound(&verified, turn.request)?;
+        // What is rare is not a part of every request's future.
+        if let Some(confirm) = &verified.confirm {
+            Box::pin(confirm.holds(token, turn.request, self.keys, turn.io)).await?;
+        }
         if self.revocation {
             self.not_revoked(&verified, turn).await?;
+        }
+        if verified.active.is_some() {
+            Box::pin(self.active(&verified, turn.io)).await?;
         }
         Ok(Some(verified))
     }
 
     /// From the cache, or by its signature. What time decides is asked again for both.
-    fn verified(&self, token: &str, now: u64) -> Result<Arc<Verified>, Reason> {
+    async fn verified<I: Io>(&self, token: &str, io: &mut I) -> Result<Arc<Verified>, Reason> {
         if token.len() > token::LONGEST {
             return Err(Reason::TokenInvalid);
         }
-        if let Some(known) = self.cache.get(token) {
+        let known = self.cache.get(token);
+        if let Some(known) = &known {
+            let now = io.now().unix;
             known.holds(now)?;
-            return Ok(known);
+            if self.stands(known, now) {
+                return Ok(Arc::clone(known));
+            }
         }
-        let claims = token::claims(token, &self.keys, self.typ.as_deref())?;
-        let verified = Arc::new(self.rules.judge(claims)?);
+        Box::pin(self.verify(token, known, io)).await
+    }
+
+    /// Whether what verified this token was in use a moment ago.
+    fn stands(&self, known: &Verified, now: u64) -> bool {
+        match known.proof {
+            Proof::Signed { version: 0, .. } => true,
+            Proof::Signed { party, version } => {
+                let published = self.parties.all.get(party).and_then(|party| party.published.as_ref());
+                published.is_some_and(|published| published.stands(version, now))
+            }
+            Proof::Introspected { .. } => false,
+        }
+    }
+
+    async fn verify<I: Io>(&self, token: &str, known: Option<Arc<Verified>>, io: &mut I) -> Result<Arc<Verified>, Reason> {
+        let asked = self.introspection.as_ref();
+        let verified = match asked.filter(|asked| asked.always || !token::is_signed(token)) {
+            Some(asked) => {
+                let answer = asked.ask(token, io).await?;
+                let proof = Proof::Introspected { version: answer.version };
+                if let Some(known) = known.filter(|known| known.proof == proof) {
+                    return Ok(known);
+                }
+                asked.rules.judge(asked.claims(&answer, io.now().unix)?, proof)?
+            }
+            None => {
+                if let Some(known) = self.confirmed(known, io).await? {
+                    return Ok(known);
+                }
+                self.signed(token, io).await?
+            }
+        };
+        let now = io.now().unix;
         verified.holds(now)?;
+        let verified = Arc::new(verified);
         self.cache.put(token, Arc::clone(&verified), now);
         Ok(verified)
+    }
+
+    /// A token that was verified before, when its issuer's keys are still those.
+    async fn confirmed<I: Io>(&self, known: Option<Arc<Verified>>, io: &mut I) -> Result<Option<Arc<Verified>>, Reason> {
+        let Some(known) = known else { return Ok(None) };
+        let Proof::Signed { party, version } = known.proof else { return Ok(None) };
+        let party = self.parties.all.get(party).and_then(|party| party.published.as_ref());
+        let Some(published) = party else { return Ok(None) };
+        let same = published.keys(io).await?.version == version;
+        Ok(same.then_some(known))
+    }
+
+    async fn signed<I: Io>(&self, token: &str, io: &mut I) -> Result<Verified, Reason> {
+        let parts = Parts::of(token).ok_or(Reason::TokenInvalid)?;
+        let index = self.parties.of(&parts)?;
+        let party = self.parties.all.get(index).ok_or(Reason::Internal)?;
+        let version = party.verify(&parts, io).await?;
+        let claims = parts.claims().ok_or(Reason::TokenInvalid)?;
+        party.rules.judge(claims, Proof::Signed { party: index, version })
+    }
+
+    async fn active<I: Io>(&self, verified: &Verified, io: &mut I) -> Result<(), Reason> {
+        let rules = match verified.proof {
+            Proof::Signed { party, .. } => self.parties.all.get(party).map(|party| &party.rules),
+            Proof::Introspected { .. } => self.introspection.as_ref().map(|asked| &asked.rules),
+        };
+        match (rules.and_then(|rules| rules.active.as_ref()), &verified.active) {
+            (Some(active), Some(call)) => active.holds(call, io).await,
+            _ => Err(Reason::Internal),
+        }
     }
 
     /// A token that names its device is good there only.

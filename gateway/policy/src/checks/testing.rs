@@ -15,7 +15,7 @@ use crate::decision::{CheckId, Effects};
 use crate::fault::Path;
 use crate::invented::Invented;
 use crate::key::Keys;
-use crate::request::{Facts, Framing, Request};
+use crate::request::{Facts, Framing, Request, Tls};
 use crate::roles::Roles;
 use crate::sources::Sources;
 
@@ -103,6 +103,7 @@ pub(crate) struct Asked {
     pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) websocket: bool,
+    pub(crate) tls: Option<Tls>,
     pub(crate) route: u64,
     pub(crate) facts: Facts,
     pub(crate) effects: Effects,
@@ -115,6 +116,7 @@ impl Default for Asked {
             query: None,
             headers: HeaderMap::new(),
             websocket: false,
+            tls: None,
             route: 1,
             facts: Facts::default(),
             effects: Effects::default(),
@@ -148,7 +150,7 @@ impl Asked {
             target: "/a",
             version: Version::HTTP_11,
             headers: &self.headers,
-            tls: None,
+            tls: self.tls.as_ref(),
             framing: Framing::None,
             websocket: self.websocket,
         };

@@ -23,6 +23,7 @@ mod identity;
 mod operations;
 mod path;
 mod reload;
+mod remote;
 mod responses;
 mod sessions;
 mod slow;

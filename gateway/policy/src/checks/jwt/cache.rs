@@ -63,9 +63,10 @@ impl Cache {
             used: AtomicBool::new(false),
         };
         let mut shard = shard.write();
-        // Two requests may have verified the same token at once.
-        if shard.find(hash, token).is_none() {
-            shard.insert(slot, self.most_per_shard, now);
+        // Two requests may have verified the same token at once, or it was verified anew with other keys.
+        match shard.position(hash, token).and_then(|index| shard.slots.get_mut(index)) {
+            Some(known) => known.verified = slot.verified,
+            None => shard.insert(slot, self.most_per_shard, now),
         }
     }
 
@@ -82,12 +83,15 @@ impl Cache {
 
 impl Shard {
     fn find(&self, hash: u64, token: &str) -> Option<&Slot> {
+        self.slots.get(self.position(hash, token)?)
+    }
+
+    fn position(&self, hash: u64, token: &str) -> Option<usize> {
         let is_it = |index: &u32| {
             let slot = self.slots.get(*index as usize);
             slot.is_some_and(|slot| slot.hash == hash && *slot.token == *token)
         };
-        let index = self.table.find(hash, is_it)?;
-        self.slots.get(*index as usize)
+        self.table.find(hash, is_it).map(|index| *index as usize)
     }
 
     fn insert(&mut self, slot: Slot, most: usize, now: u64) {

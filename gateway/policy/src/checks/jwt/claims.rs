@@ -11,18 +11,20 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::active::Active;
+use super::confirm::Confirm;
 use super::revocation;
 use crate::decision::Reason;
-use crate::io::Key;
-use crate::key::Keys;
-use crate::request::Identity;
+use crate::io::{Call, Key};
+use crate::key::{Keys, stable};
+use crate::request::{Identity, Session};
 
 /// What a claim must be equal to; of several values, one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted(Vec<Value>);
 
 /// Everything that a policy asks of claims.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) keys: Keys,
     pub(super) issuers: Vec<String>,
@@ -33,6 +35,9 @@ pub(super) struct Rules {
     pub(super) user: String,
     pub(super) forward: Vec<(String, HeaderName)>,
     pub(super) revocable: bool,
+    pub(super) active: Option<Active>,
+    /// What `cnf` asks for is checked.
+    pub(super) confirm: bool,
 }
 
 /// A token that was verified, with what has to be asked again each time it comes.
@@ -46,6 +51,22 @@ pub(in crate::checks) struct Verified {
     pub(super) issued: Option<u64>,
     pub(super) token_key: Option<Key>,
     pub(super) subject_key: Key,
+    /// How it was verified.
+    pub(super) proof: Proof,
+    pub(super) session: Option<Session>,
+    /// Whose key the client must hold.
+    pub(super) confirm: Option<Confirm>,
+    /// What has to be asked about the user.
+    pub(super) active: Option<Call>,
+}
+
+/// How a token was verified, to tell whether that would still be so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// By a key of this party; the version of its published keys, 0 for those of the policy.
+    Signed { party: usize, version: u64 },
+    /// By asking its issuer, whose answer had this version.
+    Introspected { version: u64 },
 }
 
 impl Verified {
@@ -62,7 +83,7 @@ impl Verified {
 }
 
 impl Rules {
-    pub(super) fn judge(&self, claims: Map<String, Value>) -> Result<Verified, Reason> {
+    pub(super) fn judge(&self, claims: Map<String, Value>, proof: Proof) -> Result<Verified, Reason> {
         let (begins, ends, issued) = self.times(&claims)?;
         self.addressed(&claims)?;
         self.required(&claims)?;
@@ -78,18 +99,39 @@ impl Rules {
             Some(_) | None => None,
         };
         let forward = self.forwarded(&claims)?;
+        let confirm = if self.confirm { Confirm::of(&claims)? } else { None };
+        let active = match &self.active {
+            Some(active) => Some(active.call(&user).ok_or(Reason::TokenClaims)?),
+            None => None,
+        };
         Ok(Verified {
             begins,
             ends,
             issued,
             token_key,
             subject_key: revocation::subject_key(self.keys, &user),
+            proof,
+            session: self.session(&claims, issued),
+            confirm,
+            active,
             identity: Arc::new(Identity {
                 user,
                 claims,
                 forward,
                 expires: Some(ends / 1000),
             }),
+        })
+    }
+
+    /// What is bound to a session is bound to `sid` where there is one, so that it outlives a renewed token.
+    fn session(&self, claims: &Map<String, Value>, issued: Option<u64>) -> Option<Session> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let (kind, id) = text("sid").map(|sid| (1, sid)).or_else(|| text("jti").map(|jti| (2, jti)))?;
+        let began = claims.get("auth_time").and_then(millis).or(issued)?;
+        let start = self.keys.start(stable("jwt/session")).part(0, text("iss").unwrap_or_default().as_bytes());
+        Some(Session {
+            binding: start.part(kind, id.as_bytes()).finish(),
+            started: began / 1000,
         })
     }
 
@@ -164,7 +206,7 @@ impl Rules {
 }
 
 /// Unix milliseconds. Fractions of a second are allowed (RFC 7519, 2), negative and absurd dates are not.
-fn millis(date: &Value) -> Option<u64> {
+pub(super) fn millis(date: &Value) -> Option<u64> {
     const LATEST: f64 = 9e12;
     let Value::Number(number) = date else { return None };
     match (number.as_u64(), number.as_f64()) {

@@ -8,6 +8,10 @@ use super::strict;
 
 /// More keys only make a wrong token cost more.
 const MOST_KEYS: usize = 32;
+/// Of an issuer that publishes its own, whose tokens name theirs.
+const MOST_PUBLISHED: usize = 128;
+/// How many keys are tried on a token that names none.
+const MOST_TRIED: usize = 16;
 const WEAKEST_RSA_BITS: usize = 2048;
 const STRONGEST_RSA_BITS: usize = 8192;
 
@@ -40,10 +44,11 @@ struct Key {
     key: DecodingKey,
 }
 
-/// Every key of a check.
-pub(super) struct KeySet {
+/// Keys of a policy, or of an issuer.
+pub(in crate::checks) struct KeySet {
     keys: Vec<Key>,
     allowed: Vec<Algorithm>,
+    most: usize,
 }
 
 impl std::fmt::Debug for KeySet {
@@ -55,7 +60,17 @@ impl std::fmt::Debug for KeySet {
 impl KeySet {
     /// No keys yet. `allowed` empty: each key's default algorithm.
     pub(super) fn new(allowed: Vec<Algorithm>) -> Self {
-        Self { keys: Vec::new(), allowed }
+        Self { keys: Vec::new(), allowed, most: MOST_KEYS }
+    }
+
+    /// The same, for keys that an issuer publishes.
+    pub(super) fn published(allowed: Vec<Algorithm>) -> Self {
+        Self { keys: Vec::new(), allowed, most: MOST_PUBLISHED }
+    }
+
+    /// Whether some key has this name.
+    pub(super) fn knows(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.id.as_deref() == Some(kid))
     }
 
     /// Whether some configured key signed `message`. A `kid` narrows the choice among keys that have one.
@@ -63,14 +78,13 @@ impl KeySet {
         let fits = |key: &&Key| key.algorithm == algorithm;
         let named = |key: &Key| kid.is_some() && key.id.as_deref() == kid;
         let some_named = self.keys.iter().filter(fits).any(named);
-        self.keys.iter().filter(fits).any(|key| {
-            let asked = match (kid, &key.id) {
-                (Some(_), _) if some_named => named(key),
-                (Some(_), Some(_)) => false,
-                (Some(_), None) | (None, _) => true,
-            };
-            asked && crypto::verify(signature, message, &key.key, algorithm).is_ok_and(|right| right)
-        })
+        let asked = |key: &&Key| match (kid, &key.id) {
+            (Some(_), _) if some_named => named(key),
+            (Some(_), Some(_)) => false,
+            (Some(_), None) | (None, _) => true,
+        };
+        let right = |key: &Key| crypto::verify(signature, message, &key.key, algorithm).is_ok_and(|right| right);
+        self.keys.iter().filter(fits).filter(asked).take(MOST_TRIED).any(right)
     }
 
     /// The algorithms that no key can verify although the policy allows them.
@@ -106,7 +120,7 @@ impl KeySet {
     }
 
     /// A JSON Web Key Set (RFC 7517). Gives a note for each key that is left out.
-    pub(super) fn add_jwks(&mut self, bytes: &[u8]) -> Result<Vec<String>, String> {
+    pub(in crate::checks) fn add_jwks(&mut self, bytes: &[u8]) -> Result<Vec<String>, String> {
         let set = strict::object(bytes).ok_or("is not a JSON object, or has a key twice")?;
         let Some(Value::Array(keys)) = set.get("keys") else {
             return Err("has no `keys` list".to_owned());
@@ -124,7 +138,8 @@ impl KeySet {
         Ok(left_out)
     }
 
-    fn add_jwk(&mut self, jwk: &Map<String, Value>) -> Result<(), String> {
+    /// One key of such a set.
+    pub(super) fn add_jwk(&mut self, jwk: &Map<String, Value>) -> Result<(), String> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let need = |name: &str| text(name).ok_or_else(|| format!("no `{name}`"));
         if text("use").is_some_and(|usage| usage != "sig") {
@@ -168,8 +183,8 @@ impl KeySet {
         if may.is_empty() {
             return Err(format!("`algorithms` has none for it: one of {can:?}"));
         }
-        if self.keys.len() + may.len() > MOST_KEYS {
-            return Err(format!("more than {MOST_KEYS} keys"));
+        if self.keys.len() + may.len() > self.most {
+            return Err(format!("more than {} keys", self.most));
         }
         for algorithm in may {
             let (id, key) = (id.clone(), key.clone());

@@ -2,7 +2,9 @@
 //! issued until then. The admin side writes with these keys and values, checks read with them.
 
 use bytes::Bytes;
+use serde_json::Value;
 
+use super::token::Parts;
 use crate::io::Key;
 use crate::key::{Keys, stable};
 
@@ -16,6 +18,29 @@ pub fn token_key(keys: Keys, jti: &str) -> Key {
 #[must_use]
 pub fn subject_key(keys: Keys, user: &str) -> Key {
     keys.start(stable("revocation/subject")).part(0, user.as_bytes()).finish()
+}
+
+/// What a token says of itself, for an operator who wants it revoked. Not verified: whoever holds it may have it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its own name.
+    pub jti: Option<String>,
+    /// Its subject.
+    pub user: Option<String>,
+    /// When it ends, Unix milliseconds.
+    pub expires: Option<u64>,
+}
+
+/// Reads that; `None` when it is no signed token.
+#[must_use]
+pub fn named(token: &str) -> Option<Named> {
+    let claims = Parts::of(token)?.claims()?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(Named {
+        jti: text("jti"),
+        user: text("sub"),
+        expires: claims.get("exp").and_then(super::claims::millis),
+    })
 }
 
 /// Revokes what was issued up to this moment (Unix milliseconds). It needs to live as long as the longest token.

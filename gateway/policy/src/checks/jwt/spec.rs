@@ -1,15 +1,23 @@
 //! What operators write for `jwt`, and how it becomes a check. Every fault is reported, warnings too.
 
 use std::collections::BTreeMap;
+use std::time;
 
-use http::HeaderName;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
+use super::active::{self, Active};
 use super::cache::Cache;
 use super::claims::{Rules, Wanted};
+use super::introspection::Introspection;
 use super::keys::KeySet;
+use super::party::{Parties, Party};
+use super::published::{Place, Published};
 use super::source::Source;
 use super::Check;
 use crate::checks::OnError;
@@ -20,6 +28,9 @@ use crate::scalar::{Duration, Texts};
 const LEEWAY_MS: u64 = 30_000;
 const MOST_LEEWAY_MS: u64 = 300_000;
 const MOST_CACHED: u32 = 1_000_000;
+/// How long keys from a URL are used before newer ones are asked for, and without any answer. Seconds.
+const REFRESH: u64 = 300;
+const KEEP: u64 = 86_400;
 
 /// Signature algorithms. `none` is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
@@ -39,7 +50,7 @@ pub enum Signature {
     EdDSA,
 }
 
-/// Establishes who asks from a signed token (RFC 7519), or refuses.
+/// Establishes who asks from a token (RFC 7519), or refuses.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -55,6 +66,19 @@ pub struct Spec {
     /// Files with JSON Web Key Sets (RFC 7517).
     #[serde(default)]
     pub(in crate::checks) jwks: Texts,
+    /// URL of a JSON Web Key Set. Kept and renewed ahead of time; a key that is not known asks again, every 30 seconds at
+    /// most.
+    jwks_url: Option<String>,
+    /// URL of an issuer whose metadata (OpenID Connect Discovery) say where its keys are. It is the accepted iss as well.
+    issuer_url: Option<String>,
+    /// How long keys from a URL are used before newer ones are asked for. Default 5m, from 1s to 24h.
+    jwks_refresh: Option<Duration>,
+    /// How long the last good keys are used while their URL gives none. Default 24h, at most 30d.
+    jwks_keep: Option<Duration>,
+    /// Several issuers, each with its own keys, algorithms and audience, in place of those here: a token is checked with
+    /// the keys of the issuer that it names, never with another's.
+    #[serde(default)]
+    issuers: Vec<Issuer>,
     /// Algorithms that may be used, each by the keys it fits. Default: what a JWK says, else HS256 for a secret, RS256
     /// for RSA, ES256 or ES384 by curve, EdDSA.
     #[serde(default)]
@@ -65,6 +89,10 @@ pub struct Spec {
     /// Accepted values of aud, one of which the token must name. Default: any.
     #[serde(default)]
     pub(in crate::checks) audience: Texts,
+    /// Ask the issuer what a token is worth (RFC 7662): opaque ones, and all of them where there are no keys.
+    introspection: Option<Introspect>,
+    /// Ask somebody whether the user still counts.
+    active: Option<Standing>,
     /// How far clocks may be apart. Default 30s, at most 5m.
     pub(in crate::checks) leeway: Option<Duration>,
     /// Oldest accepted token, by iat, whatever its exp says.
@@ -81,6 +109,9 @@ pub struct Spec {
     pub(in crate::checks) cookie: Option<String>,
     /// Query parameter that holds the token.
     query: Option<String>,
+    /// What precedes the token in the protocols that a WebSocket's client offers, such as `bearer.`: browsers can set no
+    /// header there. The application does not see it.
+    websocket_protocol: Option<String>,
     /// Claim that names the user, for keys of limits and for events. Default sub.
     pub(in crate::checks) user: Option<String>,
     /// Claims that are sent upstream as headers, such as {sub: X-User-Id}. Clients cannot send these headers.
@@ -89,6 +120,9 @@ pub struct Spec {
     /// Claims that must be equal to a request header, such as {device_id: X-Device-Id}, where a token has them.
     #[serde(default)]
     bind: BTreeMap<String, String>,
+    /// Whether a token that is bound to a client certificate (RFC 8705) or to a key (DPoP, RFC 9449) by its cnf is good
+    /// for the holder of that alone. Default true.
+    confirm: Option<bool>,
     /// Look up whether the token (by jti) or its user was revoked. Without a store: deny, unless on_store_error says
     /// allow.
     #[serde(default)]
@@ -98,6 +132,85 @@ pub struct Spec {
     optional: bool,
     /// How many verified tokens are remembered, 0 to 1000000. Default 10000.
     cache: Option<u32>,
+}
+
+/// One of several issuers.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Values of iss that are this issuer. Default: issuer_url.
+    #[serde(default)]
+    issuer: Texts,
+    /// Name of the secret that its tokens are signed with.
+    secret: Option<String>,
+    /// Its public keys in PEM.
+    #[serde(default)]
+    pem: Texts,
+    /// Files of its public keys or certificates in PEM.
+    #[serde(default)]
+    pem_files: Texts,
+    /// Files with its JSON Web Key Sets.
+    #[serde(default)]
+    jwks: Texts,
+    /// URL of its JSON Web Key Set.
+    jwks_url: Option<String>,
+    /// Its own URL, where its metadata say where its keys are.
+    issuer_url: Option<String>,
+    /// Algorithms that its tokens may use.
+    #[serde(default)]
+    algorithms: Vec<Signature>,
+    /// Accepted values of aud. Default: any.
+    #[serde(default)]
+    audience: Texts,
+    /// What the header's typ must say. Default: as the check says.
+    typ: Option<String>,
+}
+
+/// Whom to ask what a token is worth (RFC 7662).
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Introspect {
+    /// URL of the introspection endpoint.
+    url: String,
+    /// Name that the gateway has there (`client_id`), for HTTP Basic with `secret`.
+    client: Option<String>,
+    /// Name of the secret that goes with `client`; without one it is a bearer token.
+    secret: Option<String>,
+    /// How long an answer is used, a good one at most until the token's exp. Default 30s, at most 1h.
+    cache: Option<Duration>,
+    /// For one question. Default 2s, at most 30s.
+    timeout: Option<Duration>,
+    /// Ask about signed tokens as well, in place of checking their signature here. Default: where there are no keys.
+    always: Option<bool>,
+}
+
+/// Whom to ask whether a user still counts. Status 200 says yes, unless the answer is a JSON object with `active: false`;
+/// 404 and 410 say no.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// URL with `{user}` where the user's name goes.
+    url: String,
+    /// Name of the secret that is shown there as a bearer token.
+    secret: Option<String>,
+    /// How long an answer is used. Default 60s, at most 1h.
+    cache: Option<Duration>,
+    /// For one question. Default 2s, at most 30s.
+    timeout: Option<Duration>,
+    /// What to do when nobody answers. Default deny.
+    on_error: Option<OnError>,
+}
+
+/// Where keys come from.
+struct Keyring<'s> {
+    secret: Option<&'s String>,
+    pem: &'s [String],
+    pem_files: &'s [String],
+    jwks: &'s [String],
+    jwks_url: Option<&'s String>,
+    issuer_url: Option<&'s String>,
+    algorithms: Vec<Algorithm>,
+    keep: (time::Duration, time::Duration),
 }
 
 impl Spec {
@@ -110,7 +223,6 @@ impl Spec {
 
     pub(in crate::checks) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let faults = context.errors();
-        let keys = self.keys(context);
         let source = self.source(context);
         let leeway_ms = self.leeway.map_or(LEEWAY_MS, Duration::millis);
         if leeway_ms > MOST_LEEWAY_MS {
@@ -128,24 +240,29 @@ impl Spec {
         }
         let forward = pairs(context, "forward", &self.forward, upstream_may_read);
         let bind = pairs(context, "bind", &self.bind, |_| true);
+        let rules = Rules {
+            keys: context.keys,
+            issuers: self.issuer.0.iter().chain(&self.issuer_url).cloned().collect(),
+            audiences: self.audience.0.clone(),
+            leeway_ms,
+            max_age_ms: self.max_age.map(Duration::millis),
+            require: self.require.clone(),
+            user: self.user.clone().unwrap_or_else(|| "sub".to_owned()),
+            forward,
+            revocable: self.revocation,
+            active: self.active(context),
+            confirm: self.confirm.unwrap_or(true),
+        };
+        let parties = self.parties(context, &rules);
+        let introspection = self.introspection(context, &rules, parties.all.is_empty());
         (context.errors() == faults).then_some(())?;
         Some(Check {
             source,
-            keys,
-            typ: self.typ,
-            owned: forward.iter().map(|(_, name)| name.clone()).collect(),
-            rules: Rules {
-                keys: context.keys,
-                issuers: self.issuer.0,
-                audiences: self.audience.0,
-                leeway_ms,
-                max_age_ms: self.max_age.map(Duration::millis),
-                require: self.require,
-                user: self.user.unwrap_or_else(|| "sub".to_owned()),
-                forward,
-                revocable: self.revocation,
-            },
+            parties,
+            introspection,
+            owned: rules.forward.iter().map(|(_, name)| name.clone()).collect(),
             bind,
+            keys: context.keys,
             cache: Cache::new(cached as usize),
             revocation: self.revocation,
             open_without_store: context.on_store_error == Some(OnError::Allow),
@@ -153,10 +270,182 @@ impl Spec {
         })
     }
 
-    fn keys(&self, context: &mut Context<'_>) -> KeySet {
-        let mut keys = KeySet::new(self.algorithms.iter().map(|one| one.algorithm()).collect());
-        if let Some(name) = &self.secret {
-            let at = context.at.key("secret");
+    fn parties(&self, context: &mut Context<'_>, rules: &Rules) -> Parties {
+        let at = context.at.clone();
+        if self.issuers.is_empty() {
+            let ring = self.keyring(context);
+            let (keys, published) = ring.keys(context, &at);
+            let none = keys.is_empty() && published.is_none();
+            if none && self.introspection.is_none() {
+                context.error(at, "no usable key: give `secret`, `pem`, `pem_files`, `jwks`, `jwks_url` or `issuer_url`");
+            }
+            let party = Party {
+                keys,
+                published,
+                typ: self.typ.clone(),
+                rules: rules.clone(),
+            };
+            return Parties {
+                all: (!none).then_some(party).into_iter().collect(),
+                several: false,
+            };
+        }
+        let own = self.keyring(context);
+        if own.some() || !self.issuer.0.is_empty() || !self.audience.0.is_empty() || !self.algorithms.is_empty() {
+            let why = "with `issuers` each has its own keys, `issuer`, `audience` and `algorithms`: none belong beside it";
+            context.error(at.key("issuers"), why);
+        }
+        let all = self.issuers.iter().enumerate();
+        let parties = all.map(|(index, one)| one.party(context, &at.key("issuers").index(index), self, rules));
+        let parties: Vec<Party> = parties.collect();
+        for (index, party) in parties.iter().enumerate() {
+            let twice = |name: &&String| parties.iter().take(index).any(|other| other.rules.issuers.contains(name));
+            if let Some(name) = party.rules.issuers.iter().find(twice) {
+                context.error(at.key("issuers").index(index), format!("{name} stands here twice: whose keys are its own?"));
+            }
+        }
+        Parties {
+            all: parties,
+            several: true,
+        }
+    }
+
+    fn keyring(&self, context: &mut Context<'_>) -> Keyring<'_> {
+        Keyring {
+            secret: self.secret.as_ref(),
+            pem: &self.pem.0,
+            pem_files: &self.pem_files.0,
+            jwks: &self.jwks.0,
+            jwks_url: self.jwks_url.as_ref(),
+            issuer_url: self.issuer_url.as_ref(),
+            algorithms: self.algorithms.iter().map(|one| one.algorithm()).collect(),
+            keep: self.keep(context),
+        }
+    }
+
+    fn keep(&self, context: &mut Context<'_>) -> (time::Duration, time::Duration) {
+        let refresh = bounded(context, "jwks_refresh", self.jwks_refresh, (REFRESH, [1, 86_400]));
+        let keep = bounded(context, "jwks_keep", self.jwks_keep, (KEEP, [10, 30 * 86_400]));
+        (refresh, keep.max(refresh))
+    }
+
+    fn introspection(&self, context: &mut Context<'_>, rules: &Rules, no_keys: bool) -> Option<Introspection> {
+        let spec = self.introspection.as_ref()?;
+        let here = context.at.key("introspection");
+        let url = url(context, &here.key("url"), &spec.url);
+        let outer = std::mem::replace(&mut context.at, here);
+        let secret = secret(context, spec.secret.as_ref());
+        let authorization = match (&spec.client, secret) {
+            (Some(client), secret) => Some(basic(client, secret.as_deref().map_or(&[], Vec::as_slice))),
+            (None, Some(token)) => Some(bearer(&token)),
+            (None, None) => None,
+        };
+        let authorization = authorization.flatten();
+        let cache = bounded(context, "cache", spec.cache, (30, [1, 3600]));
+        let timeout = bounded(context, "timeout", spec.timeout, (2, [1, 30]));
+        context.at = outer;
+        Some(Introspection {
+            url: url?,
+            authorization,
+            cache,
+            timeout,
+            always: spec.always.unwrap_or(no_keys),
+            rules: rules.clone(),
+        })
+    }
+
+    fn active(&self, context: &mut Context<'_>) -> Option<Active> {
+        let spec = self.active.as_ref()?;
+        let here = context.at.key("active");
+        let at = here.key("url");
+        let outer = std::mem::replace(&mut context.at, here);
+        let sample = spec.url.replace(active::USER, "user");
+        let url = url(context, &at, &sample).map(|_| spec.url.clone());
+        let after_host = spec.url.splitn(4, '/').nth(3).unwrap_or_default();
+        if !after_host.contains(active::USER) {
+            context.error(at, "has no `{user}` in its path or query: everybody would be the same user");
+        }
+        if spec.on_error == Some(OnError::Local) {
+            let at = context.at.key("on_error");
+            context.error(at, "there is no local share of it: write deny or allow");
+        }
+        let token = secret(context, spec.secret.as_ref());
+        let cache = bounded(context, "cache", spec.cache, (60, [1, 3600]));
+        let timeout = bounded(context, "timeout", spec.timeout, (2, [1, 30]));
+        context.at = outer;
+        Some(Active {
+            url: url?,
+            authorization: token.and_then(|token| bearer(&token)),
+            cache,
+            timeout,
+            open: spec.on_error == Some(OnError::Allow),
+        })
+    }
+
+    fn source(&self, context: &mut Context<'_>) -> Source {
+        let elsewhere = self.cookie.is_some() || self.query.is_some();
+        let header = match &self.header {
+            Some(name) => header_name(context, context.at.key("header"), name),
+            None if !elsewhere => Some(AUTHORIZATION),
+            None => None,
+        };
+        if self.websocket_protocol.as_ref().is_some_and(|prefix| !prefix.ends_with('.')) {
+            let at = context.at.key("websocket_protocol");
+            context.error(at, "what precedes the token ends with a dot, such as `bearer.`");
+        }
+        Source {
+            header,
+            cookie: self.cookie.clone(),
+            query: self.query.clone(),
+            websocket: self.websocket_protocol.clone(),
+        }
+    }
+}
+
+impl Issuer {
+    fn party(&self, context: &mut Context<'_>, at: &Path, check: &Spec, rules: &Rules) -> Party {
+        let ring = Keyring {
+            secret: self.secret.as_ref(),
+            pem: &self.pem.0,
+            pem_files: &self.pem_files.0,
+            jwks: &self.jwks.0,
+            jwks_url: self.jwks_url.as_ref(),
+            issuer_url: self.issuer_url.as_ref(),
+            algorithms: self.algorithms.iter().map(|one| one.algorithm()).collect(),
+            keep: check.keep(context),
+        };
+        let (keys, published) = ring.keys(context, at);
+        if keys.is_empty() && published.is_none() {
+            context.error(at.clone(), "no usable key for this issuer");
+        }
+        let issuers: Vec<String> = self.issuer.0.iter().chain(&self.issuer_url).cloned().collect();
+        if issuers.is_empty() {
+            context.error(at.key("issuer"), "which iss is it?");
+        }
+        Party {
+            keys,
+            published,
+            typ: self.typ.clone().or_else(|| check.typ.clone()),
+            rules: Rules {
+                issuers,
+                audiences: self.audience.0.clone(),
+                ..rules.clone()
+            },
+        }
+    }
+}
+
+impl Keyring<'_> {
+    fn some(&self) -> bool {
+        let fixed = [self.pem, self.pem_files, self.jwks].iter().any(|list| !list.is_empty());
+        fixed || [self.secret, self.jwks_url, self.issuer_url].iter().any(Option::is_some)
+    }
+
+    fn keys(&self, context: &mut Context<'_>, base: &Path) -> (KeySet, Option<Published>) {
+        let published = self.published(context, base);
+        let mut keys = KeySet::new(self.algorithms.clone());
+        if let Some(name) = self.secret {
+            let at = base.key("secret");
             for value in context.secret(at.clone(), name).unwrap_or_default() {
                 report(context, &at, keys.add_secret(&value));
                 if value.len() < 32 {
@@ -165,52 +454,101 @@ impl Spec {
                 }
             }
         }
-        for (index, text) in self.pem.0.iter().enumerate() {
-            let at = context.at.key("pem").index(index);
+        for (index, text) in self.pem.iter().enumerate() {
+            let at = base.key("pem").index(index);
             report(context, &at, keys.add_pem(text));
         }
-        for (index, file) in self.pem_files.0.iter().enumerate() {
-            let at = context.at.key("pem_files").index(index);
+        for (index, file) in self.pem_files.iter().enumerate() {
+            let at = base.key("pem_files").index(index);
             let Some(bytes) = context.read(at.clone(), file) else { continue };
             let text = std::str::from_utf8(&bytes).map_err(|_| "is no text".to_owned());
             report(context, &at, text.and_then(|text| keys.add_pem(text)));
         }
-        for (index, file) in self.jwks.0.iter().enumerate() {
-            let at = context.at.key("jwks").index(index);
+        for (index, file) in self.jwks.iter().enumerate() {
+            let at = base.key("jwks").index(index);
             let Some(bytes) = context.read(at.clone(), file) else { continue };
             match keys.add_jwks(&bytes) {
                 Ok(left_out) => left_out.into_iter().for_each(|why| context.warning(at.clone(), why)),
                 Err(why) => context.error(at, format!("{file} {why}")),
             }
         }
-        self.judge_keys(context, &keys);
-        keys
+        if published.is_none() && !keys.is_empty() {
+            for algorithm in keys.unserved() {
+                context.warning(base.key("algorithms"), format!("no key is for {algorithm:?}"));
+            }
+        }
+        (keys, published)
     }
 
-    fn judge_keys(&self, context: &mut Context<'_>, keys: &KeySet) {
-        if keys.is_empty() {
-            let at = context.at.clone();
-            context.error(at, "no usable key: give `secret`, `pem`, `pem_files` or `jwks`");
-            return;
-        }
-        for algorithm in keys.unserved() {
-            let at = context.at.key("algorithms");
-            context.warning(at, format!("no key is for {algorithm:?}"));
-        }
-    }
-
-    fn source(&self, context: &mut Context<'_>) -> Source {
-        let header = match &self.header {
-            Some(name) => header_name(context, context.at.key("header"), name),
-            None if self.cookie.is_none() && self.query.is_none() => Some(AUTHORIZATION),
-            None => None,
+    fn published(&self, context: &mut Context<'_>, base: &Path) -> Option<Published> {
+        let place = match (self.jwks_url, self.issuer_url) {
+            (Some(keys), _) => Place::Keys(url(context, &base.key("jwks_url"), keys)?),
+            (None, Some(issuer)) => {
+                url(context, &base.key("issuer_url"), issuer)?;
+                Place::Issuer(issuer.clone())
+            }
+            (None, None) => return None,
         };
-        Source {
-            header,
-            cookie: self.cookie.clone(),
-            query: self.query.clone(),
-        }
+        let (refresh, keep) = self.keep;
+        Some(Published::new(place, self.algorithms.clone(), refresh, keep))
     }
+}
+
+/// An absolute URL that may be asked; one that anybody on the way can change gets a warning.
+fn url(context: &mut Context<'_>, at: &Path, text: &str) -> Option<String> {
+    let parsed = text.parse::<http::Uri>().ok();
+    let host = parsed.as_ref().and_then(http::Uri::host).filter(|host| !host.is_empty());
+    let scheme = parsed.as_ref().and_then(http::Uri::scheme_str);
+    let sound = !text.contains(['#', '@']) && matches!(scheme, Some("http" | "https"));
+    let Some(host) = host.filter(|_| sound) else {
+        context.error(at.clone(), format!("`{text}` is no URL that can be asked: write one like https://id.example.com/keys"));
+        return None;
+    };
+    let near = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+    if scheme == Some("http") && !near {
+        context.warning(at.clone(), "plain HTTP: whoever is on the way chooses the answer");
+    }
+    Some(text.to_owned())
+}
+
+/// In seconds: the default, the least and the most.
+fn bounded(
+    context: &mut Context<'_>,
+    key: &str,
+    value: Option<Duration>,
+    (default, [least, most]): (u64, [u64; 2]),
+) -> time::Duration {
+    let (least, most) = (time::Duration::from_secs(least), time::Duration::from_secs(most));
+    let value = value.map_or_else(|| time::Duration::from_secs(default), |value| value.0);
+    if value < least || value > most {
+        let at = context.at.key(key);
+        context.error(at, format!("from {} to {}", Duration(least), Duration(most)));
+    }
+    value
+}
+
+/// The current value of a secret that is shown to somebody else.
+fn secret(context: &mut Context<'_>, name: Option<&String>) -> Option<Zeroizing<Vec<u8>>> {
+    let at = context.at.key("secret");
+    let values = context.secret(at, name?)?;
+    values.into_iter().next()
+}
+
+/// RFC 6749, 2.3.1: both are form-encoded before they are joined.
+fn basic(client: &str, secret: &[u8]) -> Option<HeaderValue> {
+    let encoded = |bytes: &[u8]| form_urlencoded::byte_serialize(bytes).collect::<String>();
+    let joined = Zeroizing::new(format!("{}:{}", encoded(client.as_bytes()), encoded(secret)));
+    sensitive(&format!("Basic {}", STANDARD.encode(joined.as_bytes())))
+}
+
+fn bearer(token: &[u8]) -> Option<HeaderValue> {
+    sensitive(&format!("Bearer {}", std::str::from_utf8(token).ok()?))
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl Signature {

@@ -23,6 +23,7 @@ use crate::invented::{Invented, ready};
 use crate::io::StoreFault;
 use crate::key::Keys;
 
+mod asked;
 mod claims;
 mod forged;
 mod state;
@@ -142,6 +143,12 @@ fn ask(check: &Check, asked: &mut Asked, io: &mut Invented) -> Result<(), Reason
         Answer::Deny(denial) => Err(denial.reason),
         Answer::Reply(_) => panic!("a jwt check answers nothing itself"),
     }
+}
+
+/// Whether its keys signed this.
+fn taken(check: &Check, token: &str) -> bool {
+    let parts = Parts::of(token);
+    parts.is_some_and(|parts| parts.signed_by(&check.parties.all[0].keys) && parts.claims().is_some())
 }
 
 /// The answer to this token in the Authorization header; passing must establish somebody, refusing nobody.
