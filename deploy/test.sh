@@ -66,7 +66,7 @@ cargo_deny() { # built without optimisation: it runs for seconds and builds for 
 install() {
     packages cmake=cmake gcc=gcc g++=g++ make=make pkg-config=pkg-config nginx-light=nginx curl=curl openssl=openssl \
         ca-certificates=/etc/ssl/certs/ca-certificates.crt python3=python3 nodejs=node npm=npm \
-        sqlmap=sqlmap modsecurity-crs=/usr/share/modsecurity-crs
+        sqlmap=sqlmap chromium=chromium modsecurity-crs=/usr/share/modsecurity-crs
     python3 -c 'import ensurepip' 2>/dev/null || packages python3-venv=/missing
     need_rust
     mkdir -p "$deps"

@@ -17,6 +17,7 @@ mod conformance;
 mod crs;
 mod edge;
 mod evasions;
+mod factors;
 mod guard;
 mod http2;
 mod identity;
