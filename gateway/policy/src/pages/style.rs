@@ -25,6 +25,7 @@ summary{cursor:pointer;color:var(--act);font-weight:600}
 svg{display:block;width:min(100%,15rem);height:auto;margin:1rem 0;border-radius:.5rem}
 code{font:1rem/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 ol.codes{columns:2;padding-left:2rem}
+ol.codes li{margin:0;padding:.25rem 0;break-inside:avoid}
 ol.codes code{font-size:1.125rem}
 form.line{display:inline}
 @media print{body{background:#fff;color:#000}form,a.button{display:none}}
