@@ -259,6 +259,8 @@ checks! {
     ResponseHeaders = response_headers, "response_headers";
     /// Foreign pages that may read answers.
     Cors = cors, "cors";
+    /// Requests that another site had a browser send.
+    Csrf = csrf, "csrf";
     /// Rules against attacks.
     Waf = waf, "waf";
     /// What who asks may do.

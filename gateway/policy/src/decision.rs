@@ -169,6 +169,8 @@ reasons! {
     WafBudget = "waf_budget", 403, "request too complex to inspect";
     /// Origin not allowed by `cors`.
     OriginDenied = "origin_denied", 403, "origin not allowed";
+    /// Not made by a page of the application, or without its token.
+    CsrfFailed = "csrf_failed", 403, "request not verified";
     /// A store gave no answer and the check refuses then.
     StoreUnavailable = "store_unavailable", 503, "temporarily unavailable";
     /// Somebody who must be asked gives no answer: an issuer, a look-up.

@@ -12,9 +12,9 @@ use crate::io::Io;
 use crate::request::Request;
 use crate::scalar::Duration;
 
-mod origin;
+pub(super) mod origin;
 
-use origin::Origins;
+use origin::{Origins, is_own};
 
 /// Browsers keep a preflight's answer no longer than this.
 const LONGEST: u64 = 86_400;
@@ -208,16 +208,8 @@ impl Check {
 
 /// Browsers send Origin with a page's own POST as well.
 fn same_origin(request: &Request<'_>) -> bool {
-    let own = || {
-        let origin = request.headers.get(header::ORIGIN)?.to_str().ok()?;
-        let authority = origin.strip_prefix(request.scheme)?.strip_prefix("://")?;
-        Some(match request.headers.get(header::HOST) {
-            Some(host) => host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()),
-            // HTTP/2 names only the authority, whose port the request does not keep.
-            None => authority.split_once(':').map_or(authority, |(name, _)| name) == request.host,
-        })
-    };
-    own().unwrap_or(false)
+    let origin = request.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    origin.is_some_and(|origin| is_own(request, origin))
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 //! serialise an origin in exactly one way (lower-case, no default port).
 
 use http::HeaderValue;
+use http::header::HOST;
 
 use crate::context::Context;
 use crate::host;
+use crate::request::Request;
 
 /// The origins of one policy.
 #[derive(Debug, Default)]
-pub(super) struct Origins {
+pub(in crate::checks) struct Origins {
     any: bool,
     exact: Vec<String>,
     /// Before and after the subdomain: `https://` and `.example.com:8443`.
@@ -18,7 +20,7 @@ pub(super) struct Origins {
 static ANY: HeaderValue = HeaderValue::from_static("*");
 
 impl Origins {
-    pub(super) fn compile(context: &mut Context<'_>, texts: &[String]) -> Self {
+    pub(in crate::checks) fn compile(context: &mut Context<'_>, texts: &[String]) -> Self {
         let mut origins = Self::default();
         if texts.is_empty() {
             context.error(context.at.key("origins"), "name at least one origin");
@@ -65,12 +67,12 @@ impl Origins {
     }
 
     /// Whether every origin is allowed.
-    pub(super) fn any(&self) -> bool {
+    pub(in crate::checks) fn any(&self) -> bool {
         self.any
     }
 
     /// The value for Access-Control-Allow-Origin.
-    pub(super) fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+    pub(in crate::checks) fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         if self.any {
             return Some(ANY.clone());
         }
@@ -89,4 +91,14 @@ fn is_below((before, after): &(String, String), origin: &str) -> bool {
         .strip_prefix(before.as_str())
         .and_then(|rest| rest.strip_suffix(after.as_str()))
         .is_some_and(|labels| labels.split('.').all(label))
+}
+
+/// Whether an origin is the one that was asked: scheme, host and port.
+pub(in crate::checks) fn is_own(request: &Request<'_>, origin: &str) -> bool {
+    let authority = origin.strip_prefix(request.scheme).and_then(|rest| rest.strip_prefix("://"));
+    authority.is_some_and(|authority| match request.headers.get(HOST) {
+        Some(host) => host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()),
+        // HTTP/2 names only the authority, whose port the request does not keep.
+        None => authority.split_once(':').map_or(authority, |(name, _)| name) == request.host,
+    })
 }
