@@ -259,6 +259,8 @@ checks! {
     ResponseHeaders = response_headers, "response_headers";
     /// Foreign pages that may read answers.
     Cors = cors, "cors";
+    /// Who asks, by a key that an operator made.
+    ApiKey = api_key, "api_key";
     /// Requests that another site had a browser send.
     Csrf = csrf, "csrf";
     /// Rules against attacks.

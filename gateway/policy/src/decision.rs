@@ -169,6 +169,14 @@ reasons! {
     WafBudget = "waf_budget", 403, "request too complex to inspect";
     /// Origin not allowed by `cors`.
     OriginDenied = "origin_denied", 403, "origin not allowed";
+    /// No API key.
+    KeyMissing = "key_missing", 401, "authentication required";
+    /// An API key that is none, was revoked, or is of another gateway.
+    KeyInvalid = "key_invalid", 401, "authentication failed";
+    /// An API key that is over.
+    KeyExpired = "key_expired", 401, "authentication expired";
+    /// An API key was used as often as it may in this day or month.
+    KeyQuota = "key_quota", 429, "quota used up";
     /// Not made by a page of the application, or without its token.
     CsrfFailed = "csrf_failed", 403, "request not verified";
     /// A store gave no answer and the check refuses then.

@@ -5,6 +5,7 @@ mod bans;
 mod emergencies;
 mod factors;
 mod guard;
+mod keys;
 mod listen;
 mod networks;
 mod sessions;
@@ -80,6 +81,9 @@ fn router(admin: Admin) -> Router {
         .route("/sessions/{user}/{id}", delete(sessions::end_one))
         .route("/factors/{user}", get(factors::show).delete(factors::reset))
         .route("/tokens/revoke", post(tokens::revoke))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{prefix}", delete(keys::revoke))
+        .route("/keys/{prefix}/rotate", post(keys::rotate))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(middleware::from_fn_with_state(

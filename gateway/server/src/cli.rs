@@ -8,6 +8,7 @@ mod demo;
 mod emergency;
 mod explain;
 mod faults;
+mod key;
 mod log;
 mod mfa;
 pub(crate) mod paint;
@@ -108,6 +109,8 @@ enum Command {
     Waf(waf::Arguments),
     /// List and end the open sessions of a user.
     Session(session::Arguments),
+    /// Keys of programs: make, list, rotate and revoke them.
+    Key(key::Arguments),
     /// Print the JSON Schema of policies.
     Schema(schema::Arguments),
     /// Print a completion script for a shell.
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
         Command::Session(arguments) => session::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
