@@ -17,6 +17,7 @@ mod remote_admin;
 mod request;
 mod run;
 mod schema;
+mod secret;
 mod session;
 mod test;
 mod token;
@@ -101,6 +102,8 @@ enum Command {
     Mfa(mfa::Arguments),
     /// Have a running gateway read its policy again.
     Reload(reload::Arguments),
+    /// Make secrets, and replace one in its file.
+    Secret(secret::Arguments),
     /// Call tokens back, at a running gateway.
     Token(token::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Emergency(arguments) => emergency::run(&arguments),
         Command::Mfa(arguments) => mfa::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Secret(arguments) => secret::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),
