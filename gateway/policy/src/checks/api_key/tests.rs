@@ -45,7 +45,7 @@ fn store(bench: &mut Bench, record: &Record) {
 
 /// Stores a key as `change` makes it; gives its text.
 fn made(bench: &mut Bench, prefix: &str, change: impl FnOnce(&mut Record)) -> String {
-    let key = text::make(prefix, &[prefix.as_bytes()[0]; 32]).to_string();
+    let key = text::make(prefix, &[prefix.bytes().next().unwrap(); 32]).to_string();
     let mut record = record(prefix, &key);
     change(&mut record);
     assert_eq!(record.judge(), Ok(()));
