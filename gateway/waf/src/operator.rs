@@ -10,6 +10,7 @@ pub(crate) mod network;
 pub(crate) mod pattern;
 pub(crate) mod pcre;
 mod phrases;
+mod prose;
 mod sqli;
 pub(crate) mod validate;
 

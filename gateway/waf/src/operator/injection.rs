@@ -9,13 +9,16 @@ use std::{
 use libinjectionrs::detect_xss;
 use regex::bytes::{Captures, Regex};
 
-use super::sqli;
+use super::{prose::is_prose, sqli};
 use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
 
 /// Work of one token, read and folded, in units of bytes scanned.
 const TOKEN_WORK: usize = 32;
 
 pub(super) fn is_sqli(value: &[u8], budget: &mut Budget) -> bool {
+    if is_prose(value) {
+        return false;
+    }
     let mut found = |text: &[u8]| {
         let mut read = 0;
         let found = sqli::is_injection(text, &mut read);
