@@ -137,6 +137,11 @@ impl Exchange {
         Self { method, path, headers, body: rest.to_vec(), target }
     }
 
+    /// One header field `x` of any bytes.
+    pub fn field(value: &[u8]) -> Self {
+        Self { headers: vec![(b"x".to_vec(), value.to_vec())], ..Self::parse(b"GET / ") }
+    }
+
     /// The exchange through `rules`, all phases.
     pub fn judge(&self, rules: &Ruleset, tuning: &Tuning, scratch: Scratch) -> (Verdict, Scratch) {
         let mut transaction = rules.transaction(tuning, scratch);

@@ -38,8 +38,11 @@ static WORDS: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
-/// What words of several words begin with, behind a filter of a bit for each place.
-static HEADS: LazyLock<(Box<[u64]>, HashSet<Vec<u8>>)> = LazyLock::new(|| {
+/// A filter of a bit for each place, and what is looked for in full behind it.
+type Heads = (Box<[u64]>, HashSet<Vec<u8>>);
+
+/// What words of several words begin with.
+static HEADS: LazyLock<Heads> = LazyLock::new(|| {
     let mut filter = vec![0_u64; PLACES / 64];
     let mut heads = HashSet::new();
     for keyword in SQL_KEYWORDS {
