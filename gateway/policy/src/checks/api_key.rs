@@ -254,7 +254,7 @@ impl Check {
     }
 
     async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>, key: &str) -> Result<Arc<Known>, Refusal> {
-        let prefix = text::prefix(key).ok_or(Refusal::of(Reason::KeyInvalid, "no key, or mistyped"))?;
+        let prefix = text::prefix(key).ok_or_else(|| Refusal::of(Reason::KeyInvalid, "no key, or mistyped"))?;
         let (hash, now) = (text::hash(key), turn.io.now());
         let (known, used) = match self.cache.get(prefix, now.steady) {
             Some(known) => (known, true),
