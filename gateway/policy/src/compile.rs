@@ -12,6 +12,7 @@ mod recorded;
 mod roles;
 mod routes;
 pub(crate) mod secrets;
+mod state;
 mod upstream;
 
 use std::collections::{BTreeSet, HashMap};
@@ -118,8 +119,12 @@ pub(crate) fn outline(
     };
     let mut document = document(&tree, &mut faults)?;
     let admin = document.admin.as_ref();
-    let wanted = [admin.and_then(|admin| admin.token.clone())];
-    let named = |(name, _): &(String, spec::Secret)| wanted.iter().flatten().any(|one| one == name);
+    let state = &document.state;
+    let of_state = [&state.password, &state.sentinel_password, &state.seal].map(Clone::clone);
+    let token = admin.and_then(|admin| admin.token.clone());
+    let wanted = of_state.into_iter().chain([token]);
+    let wanted: Vec<_> = wanted.flatten().collect();
+    let named = |(name, _): &(String, spec::Secret)| wanted.contains(name);
     document.secrets.0.retain(named);
     let secrets = &document.secrets.0;
     let vault = secrets::read(secrets, sources.secretly(), now, None, &mut faults);
@@ -130,7 +135,10 @@ pub(crate) fn outline(
     let address = admin.and_then(|admin| admin.address.parse().ok());
     let tokens = admin
         .and_then(|admin| crate::context::Secrets::secret(&mut keeper, admin.token.as_ref()?).ok());
+    let mut doubts = Faults::default();
+    let state = state::state(&document.state, &mut keeper, &mut doubts);
     Some(crate::policy::Outline {
+        state: (doubts.errors() == 0).then_some(state),
         admin: address.map(|address| crate::settings::Admin {
             address,
             tokens: tokens
@@ -236,7 +244,7 @@ impl<'t> Build<'t, '_> {
             paths: document.paths,
             limits: gateway::limits(&document.limits, &mut self.faults),
             upstreams: self.upstreams(),
-            state: gateway::state(&document.state, &mut self.faults),
+            state: state::state(&document.state, &mut self.keeper, &mut self.faults),
             remote: self.remote(&document.remote),
             pages: self.pages.clone(),
             policy_header,

@@ -148,6 +148,13 @@ impl Memory {
         self.values.swap(name, expected, value, ttl, now.steady)
     }
 
+    /// A stored value that is still alive, and how long it still lives.
+    #[must_use]
+    pub fn look(&self, space: Space, key: Key, now: Now) -> Option<(Bytes, Duration)> {
+        let (value, left) = self.values.look(space, key, now.steady)?;
+        Some((value, Duration::from_millis(left)))
+    }
+
     /// Up to `most` living values of a space, and how long each still lives, in no order. For operators: it looks at
     /// every value there is.
     #[must_use]

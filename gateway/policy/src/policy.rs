@@ -17,7 +17,7 @@ use crate::request::{Facts, Identity, Request};
 use crate::response::ResponseNeed;
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
-use crate::settings::{Admin, Settings, Upstream};
+use crate::settings::{Admin, Settings, State, Upstream};
 use crate::sources::Sources;
 
 /// A policy that loaded, and what deserves a look in it.
@@ -34,6 +34,8 @@ pub struct Loaded {
 pub struct Outline {
     /// The admin listener; its tokens only as far as they can be read.
     pub admin: Option<Admin>,
+    /// Where its counters and values live; `None` when that is faulty.
+    pub state: Option<State>,
 }
 
 /// A compiled policy. Immutable: a reload makes another one.

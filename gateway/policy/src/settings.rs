@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::networks::Networks;
 
+mod state;
+
+pub use state::{Reach, Redis, State, StateKind};
+
 /// Everything about the gateway that is not a route.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -191,6 +195,15 @@ pub struct Admin {
 #[derive(Clone)]
 pub struct Secret(pub Zeroizing<Vec<u8>>);
 
+/// Whether a reload changed something: no client has a say in what is compared.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        *self.0 == *other.0
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("•••")
@@ -219,21 +232,6 @@ pub enum WhenFull {
     Wait,
     /// Goes on: the line is lost and counted, and a later event says how many were.
     Drop,
-}
-
-/// Where counters live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// Most keys that are kept per store; when full the oldest go first and a metric says so.
-    pub max_keys: usize,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            max_keys: 1_000_000,
-        }
-    }
 }
 
 /// Caps and deadlines that hold before any policy is asked.

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::events::unix_ms;
 use crate::gateway::{Gateway, Options};
 use crate::policy_file::PolicyFile;
+use crate::store::Store;
 
 /// The built-in WAF rules: names and texts.
 const BUILTIN_RULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/builtin_rules.rs"));
@@ -69,7 +70,8 @@ pub(crate) fn run(folder: &Path, ports: Ports, options: Options) -> Result<(), F
     let file = PolicyFile::find(&folder.join("policy.yaml"))?;
     let (loaded, seen) = file.load();
     let loaded = loaded.map_err(Failed::Policy)?;
-    let gateway = Gateway::prepare(file, (loaded, seen), &options)?;
+    let store = Store::in_memory(&loaded.policy.settings().state);
+    let gateway = Gateway::prepare(file, (loaded, seen), store, &options)?;
     let shared = gateway.shared();
     let guide = move || {
         let begun = Instant::now();

@@ -18,6 +18,7 @@ use crate::reload::{self, Reloader, Status, Trigger};
 use crate::serve;
 use crate::snapshot::Shared;
 use crate::sources::Seen;
+use crate::store::Store;
 
 /// Lines that may wait for the disk: at 500 bytes each, 8 MiB.
 const WAITING_LINES: usize = 16 << 10;
@@ -74,6 +75,7 @@ impl Gateway {
     pub(crate) fn prepare(
         file: PolicyFile,
         (loaded, seen): (Loaded, Seen),
+        store: Store,
         options: &Options,
     ) -> Result<Self, String> {
         let settings = loaded.policy.settings().clone();
@@ -86,9 +88,12 @@ impl Gateway {
         };
         watch.expect(1, &loaded.policy);
         let hash = loaded.policy.hash().to_owned();
-        let shared = Shared::new(loaded.policy, file.folder(), watch.clone())?;
+        let shared = Shared::over(store, loaded.policy, file.folder(), watch.clone())?;
         let metrics = &watch.metrics;
         admin::show_shared(metrics, &shared).map_err(|why| why.to_string())?;
+        for collector in shared.store().collectors() {
+            metrics.take(collector).map_err(|why| why.to_string())?;
+        }
         metrics.policy_loaded(1, &hash, status.warnings.len(), false);
         let folder = file.folder().to_owned();
         let reloader = Reloader::new(file, shared.clone(), watch.clone(), status, seen);
@@ -149,6 +154,7 @@ impl Gateway {
         let _inside = runtime.enter();
         self.hear_signals()
             .map_err(|why| format!("signals: {why}"))?;
+        self.shared.start_store();
         tokio::spawn(self.started());
         let options = serve::Options {
             base: self.folder.clone(),

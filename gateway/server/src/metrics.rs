@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use policy::Policy;
 use policy::decision::{Action, CheckId, Reason, RouteId, Would};
 use policy::settings::Upstream;
+use prometheus::core::Collector;
 use prometheus::{Encoder, GaugeVec, Histogram, IntCounter, IntCounterVec, Registry, TextEncoder};
 
 use groups::{Connections, InService, Remote, Times};
@@ -256,6 +257,14 @@ impl Metrics {
     ) -> Result<(), prometheus::Error> {
         let watched = Watched::new(name, help, kind, Box::new(read))?;
         self.registry.register(Box::new(watched))
+    }
+
+    /// Shows what somebody else counts, under the name that it has.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub(crate) fn take(&self, collector: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(collector)
     }
 
     /// The exposition in Prometheus' text format.

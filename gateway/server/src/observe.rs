@@ -254,6 +254,15 @@ impl Observer for Watch {
             ..Event::default()
         });
     }
+
+    fn store(&self, event: &'static str, detail: &str) {
+        self.events.emit(&Event {
+            time: unix_ms(),
+            kind: Kind::Told(event),
+            detail,
+            ..Event::default()
+        });
+    }
 }
 
 fn findings<'f>(policy: &'f Policy, facts: &'f Facts) -> SmallVec<[Finding<'f>; 4]> {

@@ -136,6 +136,9 @@ pub trait Observer: Send + Sync {
 
     /// Somebody else was asked, for a check.
     fn asked(&self, asked: &Asked<'_>);
+
+    /// The shared store was reached or lost, or is not fit for what is kept there.
+    fn store(&self, event: &'static str, detail: &str);
 }
 
 /// Wants to know nothing: tests, benches.
@@ -149,4 +152,5 @@ impl Observer for Silent {
     fn connection_refused(&self, _: Refused) {}
     fn server_health(&self, _: &str, _: &str, _: bool) {}
     fn asked(&self, _: &Asked<'_>) {}
+    fn store(&self, _: &'static str, _: &str) {}
 }

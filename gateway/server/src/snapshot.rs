@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use policy::Policy;
@@ -60,7 +60,6 @@ pub struct Shared {
     answers: Arc<Budget>,
     places: Arc<Places>,
     remote: Arc<Remote>,
-    epoch: Instant,
 }
 
 impl fmt::Debug for Shared {
@@ -70,7 +69,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Starts with a first policy; relative paths in it start at `base`.
+    /// Starts with a first policy and an empty store in memory; relative paths in it start at `base`.
     ///
     /// # Errors
     /// A sentence when its upstreams cannot be set up (an unreadable certificate).
@@ -80,6 +79,19 @@ impl Shared {
         observer: Arc<dyn Observer>,
     ) -> Result<Arc<Self>, String> {
         let store = Store::in_memory(&policy.settings().state);
+        Self::over(store, policy, base, observer)
+    }
+
+    /// The same over a store that is open already.
+    ///
+    /// # Errors
+    /// As [`Shared::new`].
+    pub fn over(
+        store: Store,
+        policy: Policy,
+        base: &Path,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Arc<Self>, String> {
         let remote = Remote::new(Arc::clone(&observer));
         remote.trust(policy.settings().remote.ca.as_ref())?;
         let first = Snapshot::build(policy, 1, base, None)?;
@@ -93,7 +105,6 @@ impl Shared {
             answers: Arc::default(),
             places: Arc::default(),
             remote,
-            epoch: Instant::now(),
         }))
     }
 
@@ -116,6 +127,11 @@ impl Shared {
         self.remote.trust(authorities.as_ref())?;
         self.current.store(Arc::new(next));
         Ok(version)
+    }
+
+    /// Begins what the store does in the background, in the runtime that this is called in.
+    pub(crate) fn start_store(&self) {
+        self.store.start(Arc::clone(&self.observer));
     }
 
     /// Who is told about requests and connections.
@@ -161,18 +177,12 @@ impl Shared {
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        self.at(Instant::now())
+        self.store.now()
     }
 
     /// Both clocks, of which one has just been read.
     pub(crate) fn at(&self, now: Instant) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            unix: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-            steady: u64::try_from(now.duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX),
-        }
+        self.store.at(now)
     }
 
     /// Whether the policy drops a client that connects from here.

@@ -13,7 +13,7 @@ use crate::fault::Path;
 use crate::scalar;
 use crate::settings::{
     Admin, Alpn, Certificate, ClientAuth, Hardening, ListenAddress, Listener, ListenerTls, Pages,
-    Secret, State, TlsVersion,
+    Secret, TlsVersion,
 };
 use crate::spec::gateway as spec;
 
@@ -253,15 +253,6 @@ pub(super) fn pages(spec: &spec::Pages, faults: &mut Faults) -> Pages {
         faults.error(Path::default().key("pages").key("path"), message);
     }
     Pages { path: path.clone() }
-}
-
-/// The store.
-pub(super) fn state(spec: &spec::State, faults: &mut Faults) -> State {
-    let at = Path::default().key("state").key("max_keys");
-    let keys = count(&at, spec.max_keys, 1_000_000, (1_000, 100_000_000), faults);
-    State {
-        max_keys: usize::try_from(keys).unwrap_or(usize::MAX),
-    }
 }
 
 /// Networks, one address meaning itself.

@@ -86,6 +86,13 @@ impl Values {
         }
     }
 
+    /// A living value and the milliseconds that it has left.
+    pub(super) fn look(&self, space: Space, key: Key, now: u64) -> Option<(Bytes, u64)> {
+        let shard = self.shards.get(shard(key))?.read();
+        let (value, end) = shard.values.get(&(space, key))?;
+        (*end > now).then(|| (value.clone(), end - now))
+    }
+
     /// Up to `most` living values of a space, with the milliseconds that each has left, in no order.
     pub(super) fn list(&self, space: Space, most: usize, now: u64) -> Vec<(Key, Bytes, u64)> {
         let mut found = Vec::new();

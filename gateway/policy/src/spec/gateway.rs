@@ -173,23 +173,53 @@ pub(crate) struct Limits {
     pub(crate) drain: Option<Duration>,
 }
 
-/// Where counters live.
+/// Where counters, leases and values (bans, sessions, enrolments) live. A change needs a restart.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    /// Kind of store. Default: memory, which a restart empties.
+    /// memory (the default): a restart empties it. file: values outlive a restart, even kill -9. redis: shared by every
+    /// gateway that uses the same Redis or Valkey.
     #[serde(default)]
-    #[expect(dead_code, reason = "there is one kind so far")]
-    kind: StateKind,
-    /// Most keys kept in each store; when full, the oldest go first. Default: 1000000, at most 100000000.
+    pub(crate) kind: StateKind,
+    /// Most keys kept in each store of this node; when full, the oldest counters go first, new values are refused.
+    /// Default: 1000000, at most 100000000.
     pub(crate) max_keys: Option<u64>,
+    /// file: where it is. Made with mode 0600; one gateway at a time uses it.
+    pub(crate) path: Option<String>,
+    /// redis: `redis://host:6379/0`, `rediss://` over TLS, `redis+sentinel://a:26379,b:26379/name`,
+    /// `redis+cluster://a:6379,b:6379`, `unix:/run/redis.sock`. Several are nodes of one cluster. No passwords here.
+    #[serde(default)]
+    pub(crate) urls: OneOrMany<String>,
+    /// redis: user of its access lists (ACL). Default: the server's default user.
+    pub(crate) user: Option<String>,
+    /// redis: name of the secret that is its password.
+    pub(crate) password: Option<String>,
+    /// redis: name of the secret that is the password of the sentinels. Default: they ask for none.
+    pub(crate) sentinel_password: Option<String>,
+    /// redis over TLS: PEM file of the authorities that sign its certificate. Default: the machine's.
+    pub(crate) ca: Option<String>,
+    /// redis: every key begins with it, so that two deployments can share a server. Default: palisade.
+    pub(crate) prefix: Option<String>,
+    /// Name of the secret that sessions, enrolments, users, keys and networks are sealed with (AES-256-GCM), at least 32
+    /// bytes. Its `previous` still opens. Default: not sealed, and said so.
+    pub(crate) seal: Option<String>,
+    /// redis: longest that one operation may take. Default: 100ms, from 5ms to 5s.
+    pub(crate) timeout: Option<Duration>,
+    /// redis: how often the list of bans is fetched for new connections. Default: 200ms, from 50ms to 1m.
+    pub(crate) sync: Option<Duration>,
+    /// redis: after how long places of a gateway that crashed come free. Default: 30s, from 1s to 10m.
+    pub(crate) lease: Option<Duration>,
 }
 
 /// Kinds of store.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StateKind {
     /// In this process.
     #[default]
     Memory,
+    /// Values in a file.
+    File,
+    /// In Redis or Valkey.
+    Redis,
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::paint::Paint;
 use super::{Exit, PolicyArgument, faults};
 use crate::gateway::{AdminAt, Gateway, Options};
+use crate::store::Store;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -87,6 +88,16 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Ok(file) => file,
         Err(exit) => return exit,
     };
+    // Before the policy, whose keyed names are made with a secret of the store; what is wrong with either is told below.
+    let state = file.outline().and_then(|outline| outline.state);
+    let state = state.unwrap_or_default();
+    let store = match Store::open(&state, file.folder()) {
+        Ok(store) => store,
+        Err(why) => {
+            eprintln!("palisade: cannot start: {why}");
+            return Exit::CannotStart;
+        }
+    };
     let (loaded, seen) = file.load();
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -101,8 +112,12 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         }
     };
     eprint!("{}", faults::text(&loaded.warnings, Paint::stderr()));
+    if loaded.policy.settings().state != state {
+        eprintln!("palisade: cannot start: the policy's `state` changed while it was read");
+        return Exit::CannotStart;
+    }
     let options = arguments.options();
-    let gateway = Gateway::prepare(file, (loaded, seen), &options);
+    let gateway = Gateway::prepare(file, (loaded, seen), store, &options);
     match gateway.and_then(|gateway| gateway.serve(options)) {
         Ok(()) => Exit::Ok,
         Err(why) => {
