@@ -56,6 +56,12 @@ promtool() { # the program alone: the package would start a Prometheus
     rm -r "$aside"
 }
 
+redis_server() { # the program alone, which redis-tools holds: the package of the server would start one
+    command -v redis-server >/dev/null || [ -x "$deps/bin/redis-server" ] && return 0
+    mkdir -p "$deps/bin"
+    ln -sf "$(command -v redis-check-rdb)" "$deps/bin/redis-server"
+}
+
 cargo_deny() { # built without optimisation: it runs for seconds and builds for minutes
     [ -x "$deps/cargo/bin/cargo-deny" ] || command -v cargo-deny >/dev/null && return 0
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
@@ -66,13 +72,14 @@ cargo_deny() { # built without optimisation: it runs for seconds and builds for 
 install() {
     packages cmake=cmake gcc=gcc g++=g++ make=make pkg-config=pkg-config nginx-light=nginx curl=curl openssl=openssl \
         ca-certificates=/etc/ssl/certs/ca-certificates.crt python3=python3 nodejs=node npm=npm \
-        sqlmap=sqlmap chromium=chromium modsecurity-crs=/usr/share/modsecurity-crs
+        redis-tools=redis-cli sqlmap=sqlmap chromium=chromium modsecurity-crs=/usr/share/modsecurity-crs
     python3 -c 'import ensurepip' 2>/dev/null || packages python3-venv=/missing
     need_rust
     mkdir -p "$deps"
     python_tools
     country_database
     promtool
+    redis_server
 }
 
 deny() {

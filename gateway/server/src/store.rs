@@ -76,6 +76,15 @@ impl Store {
     /// # Errors
     /// A sentence when it cannot be used.
     pub fn open(state: &State, base: &Path) -> Result<Self, String> {
+        let (store, secret) = Self::opened(state, base)?;
+        match secret.map(|secret| Keys::derived(&secret).install()) {
+            None | Some(true) => Ok(store),
+            Some(false) => Err("state: keyed names are in use already".to_owned()),
+        }
+    }
+
+    /// With the secret of keyed names, where the store has one.
+    fn opened(state: &State, base: &Path) -> Result<(Self, Option<Vec<u8>>), String> {
         let (clock, seal) = (Clock::start(), Seal::new(&state.seal));
         // The writer of a file counts itself; shards of the copy must never be what refuses.
         let values = state.max_keys.saturating_mul(2).max(4_096);
@@ -85,7 +94,7 @@ impl Store {
         };
         let memory = Arc::new(Memory::new(bounds));
         let (kind, secret) = match &state.kind {
-            StateKind::Memory => return Ok(Self::in_memory(state)),
+            StateKind::Memory => return Ok((Self::in_memory(state), None)),
             StateKind::File { path } => {
                 let (file, secret) = File::open(file::Opening {
                     path: &base.join(path),
@@ -109,14 +118,12 @@ impl Store {
                 (Kind::Redis(redis), secret)
             }
         };
-        if !Keys::derived(&secret).install() {
-            return Err("state: keyed names are in use already".to_owned());
-        }
-        Ok(Self {
+        let store = Self {
             clock,
             memory,
             kind,
-        })
+        };
+        Ok((store, Some(secret)))
     }
 
     /// Begins what goes on in the background, in the runtime that this is called in.
@@ -308,3 +315,6 @@ impl Store {
         self.memory.sweep(now, 4096);
     }
 }
+
+#[cfg(test)]
+mod tests;

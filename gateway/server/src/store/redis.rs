@@ -374,6 +374,8 @@ fn standing(answer: &Value, max: u32, window: u64) -> Option<Standing> {
 fn fault(why: &RedisError) -> StoreFault {
     match why.kind() {
         ErrorKind::Io if why.is_timeout() => StoreFault::Slow,
+        // Inside of a script, older servers tell it in the text only.
+        _ if why.detail().is_some_and(|text| text.contains("-OOM ")) => StoreFault::Full,
         ErrorKind::Server(kind) => match kind {
             ServerErrorKind::BusyLoading
             | ServerErrorKind::ClusterDown

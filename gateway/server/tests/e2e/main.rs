@@ -31,6 +31,7 @@ mod sessions;
 mod slow;
 mod smuggling;
 mod sqlmap;
+mod state;
 mod tls;
 mod traffic;
 mod upstream;

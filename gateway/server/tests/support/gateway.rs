@@ -112,6 +112,20 @@ impl Gateway {
         });
     }
 
+    /// Kills it without warning.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was, after [`Gateway::kill`].
+    #[track_caller]
+    pub(crate) fn again(&mut self) {
+        self.child = command(self.folder.path(), &self.plan).spawn().unwrap();
+        collect(&mut self.child, &self.lines, &self.stderr);
+        self.wait_ready();
+    }
+
     /// Starts a second process that takes the sockets over, as an operator does for a new binary.
     pub(crate) fn upgrade(&self) -> Second {
         let mut child = command(self.folder.path(), &self.plan)

@@ -7,6 +7,7 @@ pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod tools;
 
 use std::time::{Duration, Instant};

@@ -68,6 +68,13 @@ impl Plan {
         self
     }
 
+    /// The routes in the other order: the first one was for everything.
+    pub(crate) fn in_front(mut self) -> Self {
+        let lines: Vec<&str> = self.routes.lines().rev().collect();
+        self.routes = lines.join("\n") + "\n";
+        self
+    }
+
     /// More keys of the plain listener, such as `, max_connections: 5`.
     pub(crate) fn listen(mut self, yaml: &str) -> Self {
         self.listen = yaml.to_owned();

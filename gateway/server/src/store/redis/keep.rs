@@ -81,6 +81,8 @@ pub(super) async fn connected(redis: Arc<Redis>) {
                 redis.meter.up.set(1);
                 redis.tell("store_up", &redis.settings.reach.to_string());
                 follow(&redis).await;
+                // A server that takes connections and drops them is not asked without a pause.
+                tokio::time::sleep(FIRST_PAUSE / 5).await;
             }
             Err(why) => {
                 if !std::mem::replace(&mut told, true) {
