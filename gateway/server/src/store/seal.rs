@@ -104,8 +104,8 @@ impl Seal {
                 | Space::Factor
                 | Space::Once
                 | Space::Networks => true,
-                // Asked with every request, and hold nothing that their keyed names do not say.
-                Space::Ban | Space::Revocation | Space::Quota => false,
+                // Asked with every request, or hold no more than numbers.
+                Space::Ban | Space::Failures | Space::Revocation | Space::Quota => false,
             }
     }
 

@@ -465,13 +465,8 @@ fn redis_holds_what_is_sealed_and_refuses_what_is_forged() {
             .unwrap();
         assert_eq!(later.get(space, Key(1), now).await, Ok(Some(text("mia"))));
         // Compared under the key that it was sealed with.
-        let swapped = later.swap(
-            (space, Key(1)),
-            Some(&text("mia")),
-            Some(text("ada")),
-            HOUR,
-            now,
-        );
+        let (old, new) = (text("mia"), text("ada"));
+        let swapped = later.swap((space, Key(1)), Some(&old), Some(new), HOUR, now);
         assert_eq!(swapped.await, Ok(true));
         // The gateway that does not know the new key yet is not fooled.
         assert_eq!(
@@ -601,26 +596,26 @@ fn a_cluster_is_one_store() {
         &runtime,
         first,
         &["CLUSTER", "ADDSLOTSRANGE", "0", "8000"],
-        "Okay",
+        "Ok(ok)",
     );
     told(
         &runtime,
         second,
         &["CLUSTER", "ADDSLOTSRANGE", "8001", "16383"],
-        "Okay",
+        "Ok(ok)",
     );
     told(
         &runtime,
         second,
         &["CLUSTER", "SET-CONFIG-EPOCH", "2"],
-        "Okay",
+        "Ok(ok)",
     );
     let port = first.to_string();
     told(
         &runtime,
         second,
         &["CLUSTER", "MEET", "127.0.0.1", &port],
-        "Okay",
+        "Ok(ok)",
     );
     for node in [first, second] {
         told(&runtime, node, &["CLUSTER", "INFO"], "cluster_state:ok");
