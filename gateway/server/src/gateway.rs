@@ -161,6 +161,7 @@ impl Gateway {
             upgrade_folder: options.upgrade_folder,
             upgrade: options.upgrade,
         };
+        runtime.block_on(self.shared.store().reached());
         let served = runtime.block_on(serve::serve(Arc::clone(&self.shared), options));
         let detail = served.as_ref().err().map_or("ended", String::as_str);
         tell(&self.shared, &self.watch, Kind::Stopped, detail);

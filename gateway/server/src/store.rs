@@ -134,6 +134,14 @@ impl Store {
         }
     }
 
+    /// Waits for a store that has to be reached, but not for ever: who asks it then is told that it is not there.
+    pub(crate) async fn reached(&self) {
+        match &self.kind {
+            Kind::Memory | Kind::File(..) => {}
+            Kind::Redis(redis) => redis.reached().await,
+        }
+    }
+
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {

@@ -31,6 +31,8 @@ use script::{Script, Scripts};
 
 /// Longest window, as in memory: 31 days.
 const LONGEST: u64 = 31 * 86_400_000;
+/// How long requests are not taken at the start for want of a connection.
+const REACHED: Duration = Duration::from_secs(5);
 /// Limits up to this many are counted by the time of every hit, as in memory.
 const EXACT: u32 = 128;
 
@@ -114,6 +116,14 @@ impl Redis {
         tokio::spawn(keep::connected(Arc::clone(self)));
         tokio::spawn(leases::give_back(Arc::clone(self)));
         tokio::spawn(leases::renew(Arc::clone(self)));
+    }
+
+    /// Waits for the first connection, for a few seconds.
+    pub(super) async fn reached(&self) {
+        let begun = Instant::now();
+        while self.link.load().is_none() && begun.elapsed() < REACHED {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(super) async fn count(

@@ -103,6 +103,7 @@ impl Seal {
                 | Space::ApiKey
                 | Space::Factor
                 | Space::Once
+                | Space::Emergency
                 | Space::Networks => true,
                 // Asked with every request, or hold no more than numbers.
                 Space::Ban | Space::Failures | Space::Revocation | Space::Quota => false,

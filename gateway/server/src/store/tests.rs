@@ -255,7 +255,8 @@ fn a_swap_happens_once_whoever_asks_at_the_same_time() {
 fn a_window_lets_through_exactly_its_limit() {
     everywhere(async |store| {
         for max in [5, 200] {
-            let limit = limit(max, HOUR, Algorithm::Window);
+            let mut limit = limit(max, HOUR, Algorithm::Window);
+            limit.id = u64::from(max);
             let count = async |key, cost| {
                 let counted = store.count(&limit, Key(key), cost, store.now()).await;
                 counted.unwrap()

@@ -131,6 +131,10 @@ fn carry(mut from: TcpStream, mut to: TcpStream, mode: &AtomicU8) {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
+                // What was read while it was already to be held back is held back.
+                while mode.load(Ordering::Relaxed) == STALL {
+                    std::thread::sleep(pause);
+                }
                 if to.write_all(&buffer[..length]).is_err() {
                     break;
                 }
