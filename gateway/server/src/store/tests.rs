@@ -441,7 +441,7 @@ fn a_file_keeps_values_and_names_over_its_process() {
         put(&store, Space::Factor, 1, "a newer secret", HOUR).await;
         store.remove(Space::Ban, Key(1), store.now()).await.unwrap();
     });
-    assert!(store.known_ban(Key(1), store.now()) == false);
+    assert!(!store.known_ban(Key(1), store.now()));
 }
 
 #[test]
