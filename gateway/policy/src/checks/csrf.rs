@@ -62,7 +62,7 @@ pub struct Spec {
     /// Refuse to load a route where nothing before this check establishes a session. Default true.
     #[serde(default = "yes")]
     bound: bool,
-    /// Other origins whose pages may act, such as https://admin.example.com or https://*.example.com.
+    /// Other origins whose pages may act, such as `https://admin.example.com` or `https://*.example.com`.
     #[serde(default)]
     origins: Vec<String>,
     /// Pages of other hosts of the same site (Sec-Fetch-Site: same-site): deny (default) or allow.

@@ -313,11 +313,24 @@ fn rules_and_dashboard_name_metrics_that_exist() {
             "{check: rate_limit, key: [ip], limit: 1/1h, mode: observe}",
         )
         .check("scan", "{check: waf, rules: [waf/*.yaml], mode: observe}")
+        // Nobody listens there: a call that fails.
+        .check(
+            "token",
+            "{check: jwt, jwks_url: \"http://127.0.0.1:1/keys\", algorithms: [ES256]}",
+        )
+        .check("emergency", "{check: break_glass, passes: [nets]}")
+        .route("{name: token, match: {path: /token}, to: app, use: [emergency, nets, token]}")
         .route(
             "{name: all, match: {path: \"/*\"}, to: app, use: [nets, limit, scan], public: test}",
         );
     let gateway = Gateway::start(&plan.rules());
     exchange(gateway.http, get("/", ""));
+    let bearer = "Authorization: Bearer eyJhbGciOiJFUzI1NiIsImtpZCI6IngifQ.e30.AAAA\r\n";
+    exchange(gateway.http, get("/token", bearer));
+    gateway.metric_reaches("palisade_remote_failing", &[], 1.0);
+    let unknown = "X-Emergency-Token: unknown\r\n";
+    exchange(gateway.http, get("/token", unknown));
+    gateway.metric_reaches("palisade_told_total", &[], 1.0);
     exchange(gateway.http, get("/?q=<script>alert(1)</script>", ""));
     gateway.metric_reaches("palisade_waf_matches_total", &[], 1.0);
     gateway.replace_text("version: nonsense");
