@@ -104,9 +104,9 @@ pub(crate) trait Beyond {
         std::future::ready(Answer::deny(Reason::NoRoute))
     }
 
-    /// A cookie that is between the client and the gateway alone: no application sees it.
-    fn cookie(&self) -> Option<&str> {
-        None
+    /// Cookies that are between the client and the gateway alone: no application sees them.
+    fn cookies(&self) -> Vec<&str> {
+        Vec::new()
     }
 }
 
@@ -211,9 +211,9 @@ macro_rules! checks {
                 match self { $(Self::$kind(check) => Beyond::heard(check, hearing).await,)* }
             }
 
-            /// The cookie that no application sees.
-            pub(crate) fn cookie(&self) -> Option<&str> {
-                match self { $(Self::$kind(check) => Beyond::cookie(check),)* }
+            /// The cookies that no application sees.
+            pub(crate) fn cookies(&self) -> Vec<&str> {
+                match self { $(Self::$kind(check) => Beyond::cookies(check),)* }
             }
 
             /// The first segments of the pages that it serves.

@@ -360,8 +360,11 @@ impl<'t> Build<'t, '_> {
         let mut owned: Vec<HeaderName> = Vec::new();
         let mut own_cookies: Vec<String> = Vec::new();
         for named in &self.checks.named {
-            let cookie = named.check.cookie().map(str::to_owned);
-            own_cookies.extend(cookie.filter(|cookie| !own_cookies.contains(cookie)));
+            for cookie in named.check.cookies() {
+                if !own_cookies.iter().any(|known| known == cookie) {
+                    own_cookies.push(cookie.to_owned());
+                }
+            }
             for header in named.check.owned_headers() {
                 if !owned.contains(header) {
                     owned.push(header.clone());

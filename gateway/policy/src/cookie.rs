@@ -18,13 +18,15 @@ pub fn value<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, 
     for line in headers.get_all(COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {
             let pair = pair.trim_ascii();
-            let Some(value) = pair
-                .strip_prefix(name.as_bytes())
-                .and_then(|rest| rest.strip_prefix(b"="))
-            else {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let (Some(key), Some(value)) = (parts.next(), parts.next()) else {
                 continue;
             };
-            if found.is_some() {
+            if key.trim_ascii() != name.as_bytes() {
+                continue;
+            }
+            // With blanks before the `=` it is another cookie to some readers, and this one to others.
+            if key != name.as_bytes() || found.is_some() {
                 return Err(Ambiguous);
             }
             found = Some(std::str::from_utf8(value).map_err(|_| Ambiguous)?);
@@ -144,6 +146,8 @@ mod tests {
         assert_eq!(value(&sent, "bb"), Ok(Some("2")));
         assert_eq!(value(&sent, "c"), Ok(Some("")));
         assert_eq!(value(&headers(&["a=1; a=1"]), "a"), Err(Ambiguous));
+        assert_eq!(value(&headers(&["a =1"]), "a"), Err(Ambiguous));
+        assert_eq!(value(&headers(&["a =2; a=1"]), "a"), Err(Ambiguous));
         assert_eq!(value(&headers(&["a=1", "a=2"]), "a"), Err(Ambiguous));
     }
 

@@ -4,8 +4,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -96,9 +96,15 @@ impl Field {
     pub fn exact(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
         let unique = |name: &HeaderName| request.headers.get_all(name).iter().count() <= 1;
         let query = request.query.unwrap_or_default().as_bytes();
+        if self.in_body() && !plain_text(request.headers) {
+            return None;
+        }
         let found = match self {
             Self::Form(name) => {
-                let alone = unique(&CONTENT_TYPE) && form(request.headers) && !some(query, name);
+                let alone = unique(&CONTENT_TYPE)
+                    && form(request.headers)
+                    && !some(query, name)
+                    && !some(body, "_charset_");
                 let found = if alone { sole(body, name) } else { None };
                 return found.filter(|found| sound(found));
             }
@@ -132,9 +138,26 @@ fn sound(name: &str) -> bool {
 
 /// Names as the most generous reader compares them.
 fn alike(one: &str, other: &str) -> bool {
-    let plain = |name: &str| name.to_uppercase().to_lowercase();
-    let bare = plain(one);
-    bare == plain(other) || bare.split(['[', '.']).next() == Some(plain(other).as_str())
+    // Some take blanks and brackets before a name away, end it at a NUL or a bracket, or make `_` of a dot or blank.
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| c.is_alphanumeric());
+        letters.collect::<String>().to_uppercase().to_lowercase()
+    };
+    let head = one.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let head = head.split(['[', ']', '.', '\0']).next().unwrap_or_default();
+    let name = plain(other);
+    name.is_empty() || plain(one) == name || plain(head) == name
+}
+
+/// Whether the bytes of the body are what every reader makes text of: in no coding, and UTF-8 if anything is said.
+fn plain_text(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let parameters = String::from_utf8_lossy(kind.unwrap_or_default()).to_ascii_lowercase();
+    let mut charsets = parameters.split(';').skip(1).filter_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        (name.trim() == "charset").then(|| value.trim().trim_matches('"').to_owned())
+    });
+    !headers.contains_key(CONTENT_ENCODING) && charsets.all(|charset| charset == "utf-8")
 }
 
 /// Whether a parameter is there under any spelling.
@@ -315,6 +338,11 @@ mod tests {
             "u=ann&u=eve",
             "u=ann&U=eve",
             "u=ann&u[]=eve",
+            "u=ann&+u=eve",
+            "u=ann&u%00=eve",
+            "u=ann&[u]=eve",
+            "u=ann&u]=eve",
+            "u=ann&_charset_=ibm037",
             "x=1;u=eve&u=ann",
             "u=+ann",
             "u=ann%00",
@@ -323,6 +351,18 @@ mod tests {
         ] {
             assert_eq!(exact("form.u", form(), body), None, "{body}");
         }
+        for (name, value) in [
+            ("content-encoding", "gzip"),
+            ("content-encoding", "identity"),
+        ] {
+            assert_eq!(exact("form.u", form().header(name, value), "u=ann"), None);
+        }
+        let other = typed("application/x-www-form-urlencoded; charset=ibm037");
+        assert_eq!(exact("form.u", other, "u=ann"), None);
+        let same = typed("application/x-www-form-urlencoded; charset=\"UTF-8\"");
+        assert_eq!(exact("form.u", same, "u=ann"), Some("ann".to_owned()));
+        let dotted = exact("form.user_name", form(), "user_name=ann&user.name=eve");
+        assert_eq!(dotted, None);
         let asked = Scene {
             query: Some("u=eve"),
             ..form()

@@ -133,6 +133,11 @@ impl Spec {
 }
 
 impl super::Beyond for Check {
+    /// A token that lives is nobody's but the browser's.
+    fn cookies(&self) -> Vec<&str> {
+        page::COOKIES.to_vec()
+    }
+
     fn pages(&self) -> &'static [&'static str] {
         &["emergency"]
     }

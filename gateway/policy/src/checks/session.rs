@@ -219,10 +219,10 @@ impl Beyond for Check {
         }
     }
 
-    fn cookie(&self) -> Option<&str> {
+    fn cookies(&self) -> Vec<&str> {
         match &self.kind {
-            Kind::Own(own) => Some(&own.keeper.cookie.name),
-            Kind::Token(_) => None,
+            Kind::Own(own) => vec![&own.keeper.cookie.name],
+            Kind::Token(_) => Vec::new(),
         }
     }
 }

@@ -620,6 +620,10 @@ fn a_browser_brings_an_emergency_token_by_a_form() {
     let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
     assert_eq!(visit(&gateway, &token, "203.0.113.5", ""), 403);
     assert_eq!(visit(&gateway, &token, "203.0.113.5", &cookie), 200);
+    assert!(
+        origin.last().header("cookie").is_none(),
+        "the token is no application's business"
+    );
     assert_eq!(
         visit(&gateway, &token, "203.0.113.6", &cookie),
         403,

@@ -28,9 +28,12 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Without TLS no browser takes a `__Host-` cookie.
+/// With TLS and without: no browser takes a `__Host-` cookie over a plain connection.
+pub(super) const COOKIES: [&str; 2] = ["__Host-palisade-emergency", "palisade-emergency"];
+
 pub(super) fn cookie_name(request: &Request<'_>) -> &'static str {
-    if request.scheme == "https" { "__Host-palisade-emergency" } else { "palisade-emergency" }
+    let [secure, plain] = COOKIES;
+    if request.scheme == "https" { secure } else { plain }
 }
 
 /// Keeps the token for so long; zero: no longer.

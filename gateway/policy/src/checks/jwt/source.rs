@@ -1,8 +1,9 @@
 //! Where in a request a token is. Exactly one, or none: of two tokens the application might read the other one.
 
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::cookie;
 use crate::decision::Reason;
 use crate::request::Request;
 
@@ -27,12 +28,8 @@ impl Source {
             one(&mut found, header(request.headers, name)?)?;
         }
         if let Some(name) = &self.cookie {
-            for line in request.headers.get_all(COOKIE) {
-                let line = line.to_str().map_err(|_| Reason::TokenInvalid)?;
-                for pair in line.split(';') {
-                    one(&mut found, value(pair.trim_matches([' ', '\t']), name))?;
-                }
-            }
+            let sent = cookie::value(request.headers, name);
+            one(&mut found, sent.map_err(|_| Reason::TokenInvalid)?)?;
         }
         if let Some(name) = &self.query {
             for pair in request.query.unwrap_or_default().split('&') {

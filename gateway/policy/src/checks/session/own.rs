@@ -92,7 +92,8 @@ impl Own {
 
     /// The application answered a log-in.
     pub(super) async fn begin<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
-        if !self.start.passed(hearing.status, hearing.headers) {
+        // A client that left before the answer: nothing passed.
+        if hearing.status == 0 || !self.start.passed(hearing.status, hearing.headers) {
             return;
         }
         let Some(user) = self.start.whom(hearing.awaited.whom.as_deref(), hearing.headers) else {
