@@ -32,10 +32,10 @@ fn escape<'a>(text: &'a str, out: &mut String) -> &'a str {
         '<' | '>' => out.push(letter),
         'e' => out.push_str("\\x1B"),
         'h' => out.push_str("[\\t \\xA0]"),
-        'R' => out.push_str("(?:\\r\\n|[\\n-\\r])"),
+        'R' => out.push_str("(?:\\r\\n|[\\n-\\r\\x85])"),
         'Z' => out.push_str("\\n?\\z"),
         // PCRE's \s knows the vertical tab as ours does; \v is all vertical space there, one byte here.
-        'v' => out.push_str("[\\n-\\r]"),
+        'v' => out.push_str("[\\n-\\r\\x85]"),
         'x' if letters.as_str().starts_with('{') => return braced_hex(letters.as_str(), out),
         _ if letter.is_ascii_alphanumeric()
             || "\\.+*?()|[]{}^$#&-~/@!\"'%,:;=` _".contains(letter) =>
@@ -144,7 +144,7 @@ fn class_escape<'a>(text: &'a str, out: &mut String) -> &'a str {
             beyond
         }
         (Some('v'), Some(beyond)) => {
-            out.push_str("\\n-\\r");
+            out.push_str("\\n-\\r\\x85");
             beyond
         }
         (Some('h'), Some(beyond)) => {
@@ -180,6 +180,9 @@ mod tests {
             (r"[[:alpha:]_]", b"q", true),
             (r"[\b]", b"\x08", true),
             (r"\v", b"\x0c", true),
+            (r"\v", b"\x85", true),
+            (r"[\v]", b"\x85", true),
+            (r"^\R$", b"\x85", true),
             (r"x\Z", b"x\n", true),
             (r"\xA0|\e", b"\xA0", true),
             ("é", "é".as_bytes(), true),

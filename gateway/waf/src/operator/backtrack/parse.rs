@@ -275,6 +275,7 @@ impl<'p> Parser<'p> {
                 let pair = [b"\r", b"\n"].map(|byte| Node::Set(ByteSet::of(byte)));
                 let mut breaks = ByteSet::EMPTY;
                 breaks.insert_range(b'\n', b'\r');
+                breaks.insert_range(0x85, 0x85);
                 Node::Alt(vec![Node::Cat(pair.to_vec()), Node::Set(breaks)])
             }
             'G' | 'K' | 'X' | 'C' | 'p' | 'P' => {
