@@ -3,9 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::ban::segment;
-use super::remote_admin::{At, Failure, Remote};
-use super::{Exit, say};
+use super::Exit;
+use super::remote_admin::{At, Failure, Remote, segment};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -65,17 +64,7 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let done = arguments
-        .at
-        .find()
-        .and_then(|remote| act(&remote, &arguments.what));
-    match done {
-        Ok(text) => {
-            say(text);
-            Exit::Ok
-        }
-        Err(why) => why.say(),
-    }
+    arguments.at.show(|remote| act(remote, &arguments.what))
 }
 
 fn act(remote: &Remote, what: &What) -> Result<String, Failure> {

@@ -4,8 +4,8 @@ use http::Method;
 use policy::scalar;
 use serde_json::{Value, json};
 
-use super::remote_admin::{At, Remote};
-use super::{Exit, say};
+use super::Exit;
+use super::remote_admin::{At, Failure, Remote, segment};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -65,8 +65,12 @@ struct Whom {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let done = arguments.at.find().and_then(|remote| match &arguments.what {
-        What::List { json } => list(&remote, *json),
+    arguments.at.show(|remote| act(remote, &arguments.what))
+}
+
+fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
+    match what {
+        What::List { json } => list(remote, *json),
         What::Add { whom, time, reason } => {
             let body = json!({ "client": whom.client, "user": whom.user, "for": time.to_string(), "reason": reason });
             let ban = remote.ask(&Method::POST, "/bans", Some(&body))?;
@@ -76,22 +80,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             let path = match (&whom.client, &whom.user) {
                 (Some(client), Some(user)) => format!("/bans/pair/{client}/{}", segment(user)),
                 (Some(client), None) => format!("/bans/client/{client}"),
-                (None, user) => format!("/bans/user/{}", segment(user.as_deref().unwrap_or_default())),
+                (None, user) => format!(
+                    "/bans/user/{}",
+                    segment(user.as_deref().unwrap_or_default())
+                ),
             };
             remote.ask(&Method::DELETE, &path, None)?;
             Ok("lifted\n".to_owned())
         }
-    });
-    match done {
-        Ok(text) => {
-            say(text);
-            Exit::Ok
-        }
-        Err(why) => why.say(),
     }
 }
 
-fn list(remote: &Remote, json: bool) -> Result<String, super::remote_admin::Failure> {
+fn list(remote: &Remote, json: bool) -> Result<String, Failure> {
     let answer = remote.ask(&Method::GET, "/bans", None)?;
     if json {
         return Ok(format!("{answer}\n"));
@@ -114,18 +114,4 @@ fn line(ban: &Value) -> String {
         text("by"),
         text("reason")
     )
-}
-
-/// One segment of a path, whatever is in it (RFC 3986, 2.3).
-pub(super) fn segment(text: &str) -> String {
-    let mut segment = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte))
-            }
-            _ => segment.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    segment
 }

@@ -5,8 +5,8 @@ use policy::checks::api_key::text;
 use policy::scalar;
 use serde_json::{Value, json};
 
+use super::Exit;
 use super::remote_admin::{At, Failure, Remote, segment};
-use super::{Exit, say};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -87,17 +87,7 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let done = arguments
-        .at
-        .find()
-        .and_then(|remote| act(&remote, &arguments.what));
-    match done {
-        Ok(text) => {
-            say(text);
-            Exit::Ok
-        }
-        Err(why) => why.say(),
-    }
+    arguments.at.show(|remote| act(remote, &arguments.what))
 }
 
 fn act(remote: &Remote, what: &What) -> Result<String, Failure> {

@@ -3,8 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
-use super::ban::segment;
-use super::remote_admin::At;
+use super::remote_admin::{At, segment};
 use super::{Exit, say};
 
 /// What it takes.

@@ -13,7 +13,7 @@ use policy::settings::ListenAddress;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::Exit;
+use super::{Exit, say};
 use crate::policy_file::PolicyFile;
 
 /// Longest answer: a long list, in bytes.
@@ -74,6 +74,17 @@ impl Failure {
 }
 
 impl At {
+    /// Finds the gateway, lets `act` ask it, and shows what that makes of the answer, or why there is none.
+    pub(super) fn show(&self, act: impl FnOnce(&Remote) -> Result<String, Failure>) -> Exit {
+        match self.find().and_then(|remote| act(&remote)) {
+            Ok(text) => {
+                say(text);
+                Exit::Ok
+            }
+            Err(why) => why.say(),
+        }
+    }
+
     /// Finds the gateway; nothing is sent yet.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use http::Method;
 use serde_json::Value;
 
-use super::remote_admin::{self, Failure, segment};
-use super::{Exit, say};
+use super::Exit;
+use super::remote_admin::{self, Failure, Remote, segment};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -43,18 +43,11 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    match ask(arguments) {
-        Ok(text) => {
-            say(text);
-            Exit::Ok
-        }
-        Err(why) => why.say(),
-    }
+    arguments.at.show(|remote| act(remote, &arguments.what))
 }
 
-fn ask(arguments: &Arguments) -> Result<String, Failure> {
-    let remote = arguments.at.find()?;
-    match &arguments.what {
+fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
+    match what {
         What::List { user } => {
             let answer = remote.ask(&Method::GET, &format!("/sessions/{}", segment(user)), None)?;
             Ok(listed(&answer))
