@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::checks::OnError;
 use crate::checks::waf::Rulesets;
+use crate::decision::{Answer, Reason};
 use crate::fault::{Path, Weight};
 use crate::key::Keys;
 use crate::roles::Roles;
@@ -121,6 +122,23 @@ impl Context<'_> {
     pub fn failed_since(&self, before: usize) -> bool {
         let mut later = self.faults.iter().skip(before);
         later.any(|fault| fault.weight == Weight::Error)
+    }
+
+    /// What a check answers when the store gives none: it refuses unless the policy says `allow`. For checks whose
+    /// state has no local share; `what` names it: `a ban`.
+    pub fn without_store(&mut self, what: &str) -> Answer {
+        match self.on_store_error {
+            None | Some(OnError::Deny) => {}
+            Some(OnError::Allow) => return Answer::Pass,
+            Some(OnError::Local) => {
+                let at = self.at.key("on_store_error");
+                self.error(
+                    at,
+                    format!("{what} has no local share: write `deny` or `allow`"),
+                );
+            }
+        }
+        Answer::deny(Reason::StoreUnavailable)
     }
 
     /// A secret's values, current first; a failure is reported at `at`.

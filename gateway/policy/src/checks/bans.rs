@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{Gives, Needs, OnError, ResponseWork, Turn};
+use super::{Gives, Needs, ResponseWork, Turn};
 use crate::ban::{self, Ban, Whom};
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason};
@@ -49,16 +49,9 @@ pub fn user_key(keys: Keys, user: &str) -> Key {
 
 impl Spec {
     pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
-        let without_store = match context.on_store_error {
-            None | Some(OnError::Deny) => Answer::deny(Reason::StoreUnavailable),
-            Some(OnError::Allow) => Answer::Pass,
-            Some(OnError::Local) => {
-                let at = context.at.key("on_store_error");
-                context.error(at, "a ban has no local share: write `deny` or `allow`");
-                return None;
-            }
-        };
-        Some(Check { keys: context.keys, without_store, drop: self.drop })
+        let before = context.errors();
+        let without_store = context.without_store("a ban");
+        (context.errors() == before).then_some(Check { keys: context.keys, without_store, drop: self.drop })
     }
 }
 

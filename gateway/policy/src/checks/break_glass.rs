@@ -9,7 +9,7 @@ use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Gives, Needs, OnError, ResponseWork, Turn};
+use super::{Gives, Needs, ResponseWork, Turn};
 use crate::context::Context;
 use crate::cookie;
 use crate::decision::{Answer, Reason, Told};
@@ -109,15 +109,7 @@ enum Found {
 impl Spec {
     pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let before = context.faults.len();
-        let without_store = match context.on_store_error {
-            None | Some(OnError::Deny) => Answer::deny(Reason::StoreUnavailable),
-            Some(OnError::Allow) => Answer::Pass,
-            Some(OnError::Local) => {
-                let at = context.at.key("on_store_error");
-                context.error(at, "a token has no local share: write `deny` or `allow`");
-                Answer::deny(Reason::StoreUnavailable)
-            }
-        };
+        let without_store = context.without_store("a token");
         if self.passes.is_empty() || self.passes.len() > MOST {
             let at = context.at.key("passes");
             context.error(at, format!("one to {MOST} checks, by name: `passes: [second-factor]`"));

@@ -9,7 +9,7 @@ use self::counts::{Admission, Attempt, Counter, Progressive};
 use self::watch::{Outcome, Watch};
 use self::when::{Of, When};
 use super::rate_limit::refusal_status;
-use super::{Gives, Hearing, Needs, OnError, ResponseWork, Turn};
+use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::ban::{Ban, Whom};
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason, Told};
@@ -148,15 +148,7 @@ pub struct Check {
 impl Spec {
     pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let before = context.faults.len();
-        let without_store = match context.on_store_error {
-            None | Some(OnError::Deny) => Answer::deny(Reason::StoreUnavailable),
-            Some(OnError::Allow) => Answer::Pass,
-            Some(OnError::Local) => {
-                let at = context.at.key("on_store_error");
-                context.error(at, "failures have no local share: write `deny` or `allow`");
-                Answer::deny(Reason::StoreUnavailable)
-            }
-        };
+        let without_store = context.without_store("a count of failures");
         if !(2..=LARGEST_BODY).contains(&self.body.0) {
             let at = context.at.key("body");
             context.error(at, format!("2B to {}", Size(LARGEST_BODY)));

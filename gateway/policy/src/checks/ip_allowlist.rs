@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::rate_limit::refusal_status;
-use super::{Gives, Needs, OnError, ResponseWork, Turn};
+use super::{Gives, Needs, ResponseWork, Turn};
 use crate::ban;
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason, Told};
@@ -183,15 +183,7 @@ pub struct Check {
 impl Spec {
     pub(super) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let before = context.faults.len();
-        let without_store = match context.on_store_error {
-            None | Some(OnError::Deny) => Answer::deny(Reason::StoreUnavailable),
-            Some(OnError::Allow) => Answer::Pass,
-            Some(OnError::Local) => {
-                let at = context.at.key("on_store_error");
-                context.error(at, "a list has no local share: write `deny` or `allow`");
-                Answer::deny(Reason::StoreUnavailable)
-            }
-        };
+        let without_store = context.without_store("a list");
         let mut files = HashMap::new();
         for pattern in &self.files.0 {
             let at = context.at.key("files");
