@@ -1,4 +1,3 @@
-
 use crate::{Ruleset, Source, seclang};
 
 fn dead(text: &str) -> Vec<u32> {
