@@ -63,12 +63,12 @@ impl Profile {
 impl Scratch {
     /// Counts from here on; [`Scratch::take_profile`] tells.
     pub fn set_profile(&mut self, profile: Profile) {
-        self.parts().profile = Some(Box::new(profile));
+        self.tools().profile = Some(Box::new(profile));
     }
 
     /// What was counted since.
     pub fn take_profile(&mut self) -> Option<Profile> {
-        self.parts().profile.take().map(|profile| *profile)
+        self.tools().profile.take().map(|profile| *profile)
     }
 }
 

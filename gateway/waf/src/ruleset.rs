@@ -252,10 +252,15 @@ impl Ruleset {
         Transaction::new(self, tuning, scratch)
     }
 
-    /// Goes on with a suspended request, with the tuning that it was begun with.
+    /// Goes on with a suspended request, with the tuning that it was begun with and any scratch.
     #[must_use]
-    pub fn resume<'r>(&'r self, tuning: &'r Tuning, suspended: Suspended) -> Transaction<'r> {
-        Transaction::resume(self, tuning, suspended)
+    pub fn resume<'r>(
+        &'r self,
+        tuning: &'r Tuning,
+        suspended: Suspended,
+        scratch: Scratch,
+    ) -> Transaction<'r> {
+        Transaction::resume(self, tuning, suspended, scratch)
     }
 }
 

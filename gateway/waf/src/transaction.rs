@@ -29,35 +29,47 @@ const KEPT_BYTES: usize = 16 << 10;
 /// Of all such values together: a client chooses how many match.
 const MOST_KEPT_BYTES: usize = 4 << 20;
 
-/// Buffers of one request. After a few requests nothing in here grows any more.
+/// Evaluations whose buffers are kept for later ones: as many as wait for their bodies or answers at a time.
+const SPARE: usize = 64;
+
+/// What a thread works with, and buffers of evaluations that are over. After a few requests nothing in here grows any
+/// more. Requests that wait leave it for others: it is warm where it is used most.
 #[derive(Default)]
-pub struct Scratch(Option<Box<Parts>>);
+pub struct Scratch(Option<Box<Tools>>);
 
 impl Scratch {
-    pub(crate) fn parts(&mut self) -> &mut Parts {
+    pub(crate) fn tools(&mut self) -> &mut Tools {
         self.0.get_or_insert_default()
     }
 }
 
-/// Behind a pointer: evaluations move, into the future that asks and out to where they wait for an answer.
+/// Nothing of a request is in here between its phases.
 #[derive(Default)]
-pub(crate) struct Parts {
-    values: Values,
+pub(crate) struct Tools {
     body: body::Scratch,
     scanner: Scanner,
-    fired: Vec<bool>,
     found: Vec<Found>,
     contents: Vec<u8>,
-    state: State,
     buffers: Buffers,
+    #[expect(clippy::vec_box, reason = "evaluations move between here and where they wait")]
+    spare: Vec<Box<Known>>,
     pub(crate) profile: Option<Box<Profile>>,
+}
+
+/// What is known of one request. Behind a pointer: evaluations move, into the future that asks and out to where they
+/// wait for an answer.
+#[derive(Default)]
+struct Known {
+    values: Values,
+    fired: Vec<bool>,
+    state: State,
 }
 
 /// An evaluation between its request and the answer: it borrows nothing. [`Ruleset::resume`] goes on with it.
 pub struct Suspended {
     /// Of the rules it was begun with.
     program: u64,
-    scratch: Box<Parts>,
+    known: Box<Known>,
     budget: Budget,
     outcome: Outcome,
 }
@@ -65,7 +77,7 @@ pub struct Suspended {
 impl Suspended {
     /// See [`Transaction::advance`].
     pub fn advance(&mut self, elapsed: Duration) {
-        self.scratch.state.advance(elapsed);
+        self.known.state.advance(elapsed);
     }
 }
 
@@ -79,22 +91,25 @@ impl fmt::Debug for Suspended {
 pub struct Transaction<'r> {
     ruleset: &'r Ruleset,
     tuning: &'r Tuning,
-    scratch: Box<Parts>,
+    tools: Box<Tools>,
+    known: Box<Known>,
     budget: Budget,
     outcome: Outcome,
 }
 
 impl<'r> Transaction<'r> {
     pub(crate) fn new(ruleset: &'r Ruleset, tuning: &'r Tuning, scratch: Scratch) -> Self {
-        let mut scratch = scratch.0.unwrap_or_default();
-        scratch.values.reset();
-        scratch.state.reset(&ruleset.program);
-        scratch.fired.clear();
-        scratch.fired.resize(ruleset.program.rules.len(), false);
+        let mut tools = scratch.0.unwrap_or_default();
+        let mut known = tools.spare.pop().unwrap_or_default();
+        known.values.reset();
+        known.state.reset(&ruleset.program);
+        known.fired.clear();
+        known.fired.resize(ruleset.program.rules.len(), false);
         Self {
             ruleset,
             tuning,
-            scratch,
+            tools,
+            known,
             budget: Budget::new(tuning.limits.work),
             outcome: Outcome::new(tuning.limits.matches, ruleset.program.scores),
         }
@@ -103,9 +118,9 @@ impl<'r> Transaction<'r> {
     /// Judges everything that is known before the body.
     pub fn evaluate_headers(&mut self, request: &Request<'_>) -> Step {
         let around = &request.around;
-        self.scratch.state.begin(around.now, around.elapsed);
+        self.known.state.begin(around.now, around.elapsed);
         let mut into = Into::new(
-            &mut self.scratch.values,
+            &mut self.known.values,
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
@@ -115,27 +130,27 @@ impl<'r> Transaction<'r> {
 
     /// Says how long the request has taken by now ([`crate::Surroundings::elapsed`]): what comes next may ask.
     pub fn advance(&mut self, elapsed: Duration) {
-        self.scratch.state.advance(elapsed);
+        self.known.state.advance(elapsed);
     }
 
     /// Says that the body which follows is only the beginning of what the client sent.
     pub const fn cut_body(&mut self) {
-        self.scratch.values.cut_body();
+        self.known.values.cut_body();
     }
 
     /// Says that the answer's body which follows is only its beginning.
     pub const fn cut_response(&mut self) {
-        self.scratch.values.cut_response();
+        self.known.values.cut_response();
     }
 
     /// Judges the body, whole and without transfer or content codings. Call it with nothing when there is no body.
     pub fn evaluate_body(&mut self, content_type: &[u8], bytes: &[u8]) -> Step {
         let mut into = Into::new(
-            &mut self.scratch.values,
+            &mut self.known.values,
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        let state = &self.scratch.state;
+        let state = &self.known.state;
         let how = Reading {
             processor: state.processor.flatten(),
             force: state.force_body,
@@ -145,14 +160,14 @@ impl<'r> Transaction<'r> {
             Some(false) => &[],
             _ => bytes,
         };
-        into.body(&mut self.scratch.body, how, content_type, bytes);
+        into.body(&mut self.tools.body, how, content_type, bytes);
         self.phase(Phase::RequestBody)
     }
 
     /// Judges the answer's status and headers.
     pub fn evaluate_response(&mut self, status: u16, headers: &dyn Headers) -> Step {
         let mut into = Into::new(
-            &mut self.scratch.values,
+            &mut self.known.values,
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
@@ -163,11 +178,11 @@ impl<'r> Transaction<'r> {
     /// Judges the answer's body, whole or the part that is inspected.
     pub fn evaluate_response_body(&mut self, bytes: &[u8]) -> Step {
         let mut into = Into::new(
-            &mut self.scratch.values,
+            &mut self.known.values,
             self.ruleset.program.reads,
             &self.tuning.limits,
         );
-        if self.scratch.state.read_response != Some(false) {
+        if self.known.state.read_response != Some(false) {
             into.response_body(bytes);
         }
         self.phase(Phase::ResponseBody)
@@ -182,7 +197,7 @@ impl<'r> Transaction<'r> {
     /// What is known so far. Matches and score are what came since the last verdict: several add up.
     pub fn verdict(&mut self) -> Verdict {
         let (block, refusal) = (self.blocks(), self.refusal());
-        let ([score, outbound], matches) = self.outcome.tell(&self.scratch.state);
+        let ([score, outbound], matches) = self.outcome.tell(&self.known.state);
         Verdict {
             block,
             score,
@@ -202,30 +217,41 @@ impl<'r> Transaction<'r> {
     pub fn finish(mut self) -> (Verdict, Scratch) {
         self.phase(Phase::Logging);
         let verdict = self.verdict();
-        self.scratch.scanner.shrink();
-        (verdict, Scratch(Some(self.scratch)))
+        self.tools.scanner.shrink();
+        if self.tools.spare.len() < SPARE {
+            self.known.values.reset();
+            self.tools.spare.push(self.known);
+        }
+        (verdict, Scratch(Some(self.tools)))
     }
 
-    /// Lets go of the request until its answer is there.
+    /// Lets go of the request until its body or its answer is there, and of the scratch for others.
     #[must_use]
-    pub fn suspend(self) -> Suspended {
-        Suspended {
+    pub fn suspend(self) -> (Suspended, Scratch) {
+        let suspended = Suspended {
             program: self.ruleset.program.serial,
-            scratch: self.scratch,
+            known: self.known,
             budget: self.budget,
             outcome: self.outcome,
-        }
+        };
+        (suspended, Scratch(Some(self.tools)))
     }
 
     /// Goes on. With other rules than it was begun with nothing of it holds: a new evaluation begins.
-    pub(crate) fn resume(ruleset: &'r Ruleset, tuning: &'r Tuning, suspended: Suspended) -> Self {
+    pub(crate) fn resume(
+        ruleset: &'r Ruleset,
+        tuning: &'r Tuning,
+        suspended: Suspended,
+        scratch: Scratch,
+    ) -> Self {
         if suspended.program != ruleset.program.serial {
-            return Self::new(ruleset, tuning, Scratch(Some(suspended.scratch)));
+            return Self::new(ruleset, tuning, scratch);
         }
         Self {
             ruleset,
             tuning,
-            scratch: suspended.scratch,
+            tools: scratch.0.unwrap_or_default(),
+            known: suspended.known,
             budget: suspended.budget,
             outcome: suspended.outcome,
         }
@@ -235,7 +261,7 @@ impl<'r> Transaction<'r> {
     fn step(&self) -> Step {
         // A rule may have turned refusing off (`ctl:ruleEngine`).
         let reports = matches!(
-            self.scratch.state.engine,
+            self.known.state.engine,
             Some(Engine::DetectionOnly | Engine::Off)
         );
         match self.outcome.step {
@@ -256,16 +282,16 @@ impl<'r> Transaction<'r> {
 
     fn refusal(&self) -> Option<Refusal> {
         let spent = self.budget.is_spent().then_some(Refusal::TooMuchWork);
-        self.scratch.values.refusal().copied().or(spent)
+        self.known.values.refusal().copied().or(spent)
     }
 
     fn phase(&mut self, phase: Phase) -> Step {
         // The logging phase refuses nothing; whatever let the request pass, it keeps its count.
-        self.outcome.enter(phase, &self.scratch.state);
+        self.outcome.enter(phase, &self.known.state);
         let passed = self.outcome.step == Some(Step::Allow)
             || self.outcome.request_passed
                 && matches!(phase, Phase::RequestHeaders | Phase::RequestBody);
-        let off = self.scratch.state.engine == Some(Engine::Off);
+        let off = self.known.state.engine == Some(Engine::Off);
         if !off && (!passed || phase == Phase::Logging) {
             self.scan(phase);
             self.conclude(phase);
@@ -278,15 +304,14 @@ impl<'r> Transaction<'r> {
         let Some(readings) = program.phases.get(phase as usize) else {
             return;
         };
-        let Parts {
-            values,
+        let Known { values, fired, .. } = &mut *self.known;
+        let Tools {
             scanner,
-            fired,
             found,
             contents,
             profile,
             ..
-        } = &mut *self.scratch;
+        } = &mut *self.tools;
         for (number, value) in values.list().iter().enumerate() {
             let Some(reading) = readings.get(value.variable as usize) else {
                 continue;
@@ -334,16 +359,15 @@ impl<'r> Transaction<'r> {
 
     /// Acts on what the scan found and on what cannot be scanned, in the order of the rules.
     fn conclude(&mut self, phase: Phase) {
-        let mut found = std::mem::take(&mut self.scratch.found);
+        let mut found = std::mem::take(&mut self.tools.found);
         found.sort_unstable_by_key(|found| (found.rule, found.value, found.from));
-        let Parts {
-            values,
-            state,
+        let Known { values, state, .. } = &mut *self.known;
+        let Tools {
             buffers,
             contents,
             profile,
             ..
-        } = &mut *self.scratch;
+        } = &mut *self.tools;
         let mut walk = Walk {
             program: &self.ruleset.program,
             outside: &self.ruleset.outside,
@@ -356,8 +380,8 @@ impl<'r> Transaction<'r> {
         };
         walk.run(phase, &found, contents, &mut self.outcome);
         found.clear();
-        self.scratch.found = found;
-        self.scratch.contents.clear();
+        self.tools.found = found;
+        self.tools.contents.clear();
     }
 }
 

@@ -36,8 +36,8 @@ pub use encoded::EncodedBody;
 pub(crate) use kept::{Known, Rulesets};
 pub use spec::Spec;
 
-/// Buffers of the engine that each thread keeps.
-const KEPT: usize = 8;
+/// What the engine works with, that each thread keeps: one, and another while a request asks several rule sets.
+const KEPT: usize = 2;
 
 /// Ready to be asked.
 #[derive(Debug)]
@@ -99,23 +99,39 @@ impl Check {
             return Answer::Pass;
         }
         let mut transaction = self.rules.transaction(&self.tuning, take());
-        let step = evaluate_head(&mut transaction, turn.request, self.around(turn));
-        let mut failed = None;
         // A body is not waited for when the header alone decides.
-        if step == Step::Continue {
-            match self.body(turn).await {
-                Ok(body) => {
-                    if self.timed {
-                        transaction.advance(turn.io.elapsed());
-                    }
-                    let content_type = turn.request.headers.get(header::CONTENT_TYPE);
-                    let content_type = content_type.map_or(&b""[..], |value| value.as_bytes());
-                    transaction.evaluate_body(content_type, &body);
-                }
-                Err(reason) => failed = Some(reason),
-            }
+        if evaluate_head(&mut transaction, turn.request, self.around(turn)) != Step::Continue {
+            return self.conclude(transaction, None, turn);
         }
-        self.conclude(transaction, failed, turn)
+        if self.body.is_none() || !announced(turn.request.framing) {
+            self.evaluate_body(&mut transaction, turn, &[]);
+            return self.conclude(transaction, None, turn);
+        }
+        // Others work with the scratch while this one waits.
+        let (suspended, scratch) = transaction.suspend();
+        give_back(scratch);
+        let body = self.body(turn).await;
+        let mut transaction = self.rules.resume(&self.tuning, suspended, take());
+        match body {
+            Ok(body) => {
+                self.evaluate_body(&mut transaction, turn, &body);
+                self.conclude(transaction, None, turn)
+            }
+            Err(reason) => self.conclude(transaction, Some(reason), turn),
+        }
+    }
+
+    fn evaluate_body<I: Io>(
+        &self,
+        transaction: &mut Transaction<'_>,
+        turn: &Turn<'_, '_, I>,
+        body: &[u8],
+    ) {
+        if self.timed {
+            transaction.advance(turn.io.elapsed());
+        }
+        let content_type = turn.request.headers.get(header::CONTENT_TYPE);
+        transaction.evaluate_body(content_type.map_or(&b""[..], |value| value.as_bytes()), body);
     }
 
     /// What rules may ask beside the request.
@@ -147,11 +163,13 @@ impl Check {
             verdict
         } else {
             let verdict = transaction.verdict();
+            let (suspended, scratch) = transaction.suspend();
+            give_back(scratch);
             turn.facts.suspended.push(Suspended {
                 check: turn.id,
                 mode: turn.mode,
                 denied: denies,
-                evaluation: Some(transaction.suspend()),
+                evaluation: Some(suspended),
             });
             verdict
         };
@@ -165,7 +183,7 @@ impl Check {
 
     /// The body that the rules read; empty when there is none, or none that they could read.
     async fn body<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Bytes, Reason> {
-        let (Some(held), true) = (self.body, announced(turn.request.framing)) else {
+        let Some(held) = self.body else {
             return Ok(Bytes::new());
         };
         let max = if has_files(turn.request.headers) { held.max } else { held.plain };
@@ -285,7 +303,7 @@ fn keep(facts: &mut Facts, check: CheckId, verdict: Verdict) {
 }
 
 thread_local! {
-    /// The engine's buffers, of whatever rule set; several when requests wait for their bodies.
+    /// The engine's buffers, of whatever rule set.
     static SCRATCH: RefCell<Vec<Scratch>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use waf::seclang::Bodies;
 use waf::{Needs, Transaction, Verdict};
 
-use super::{Check, Lines, give_back, keep};
+use super::{Check, Lines, give_back, keep, take};
 use crate::context::Context;
 use crate::decision::{Answer, CheckId, Reason};
 use crate::request::{Facts, Suspended};
@@ -198,7 +198,7 @@ impl Check {
 
     fn resumed(&self, suspended: &mut Suspended) -> Option<Transaction<'_>> {
         let evaluation = suspended.evaluation.take()?;
-        Some(self.rules.resume(&self.tuning, evaluation))
+        Some(self.rules.resume(&self.tuning, evaluation, take()))
     }
 
     fn settle(
@@ -214,7 +214,9 @@ impl Check {
         let verdict = transaction.verdict();
         let answer = answer(&verdict);
         keep(facts, suspended.check, verdict);
-        suspended.evaluation = Some(transaction.suspend());
+        let (evaluation, scratch) = transaction.suspend();
+        give_back(scratch);
+        suspended.evaluation = Some(evaluation);
         answer
     }
 }
