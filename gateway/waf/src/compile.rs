@@ -51,6 +51,8 @@ pub(crate) struct Program {
     pub(crate) settled: Vec<Option<Settled>>,
     /// What any rule reads; the rest is not even collected.
     pub(crate) reads: Variables,
+    /// By rule: whether it asks for the list of its own matches.
+    pub(crate) lists: Vec<bool>,
 }
 
 /// The plans for one variable in one phase. Each list holds more than one plan only when one trie is too small.
@@ -81,6 +83,7 @@ impl Reading {
 impl Program {
     pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
         static SERIALS: AtomicU64 = AtomicU64::new(1);
+        let lists = rules.iter().map(reads::lists_matches).collect();
         let mut folded = fold::fold(&rules, &names);
         let mut planner = Planner::default();
         let mut wishes: [Vec<Wish<'_>>; 5] = Default::default();
@@ -139,6 +142,7 @@ impl Program {
             folded,
             settled,
             reads,
+            lists,
         })
     }
 

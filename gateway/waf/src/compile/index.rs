@@ -32,8 +32,6 @@ impl Gate {
 struct Block {
     /// Entries that need no particular byte.
     any: Word,
-    /// By byte: entries that it is enough for.
-    by_byte: Box<[Word; 256]>,
     /// By length: entries with matches that short.
     by_length: [Word; LENGTHS],
     /// By node: entries that sit there.
@@ -50,7 +48,6 @@ impl Default for Block {
     fn default() -> Self {
         Self {
             any: 0,
-            by_byte: Box::new([0; 256]),
             by_length: [0; LENGTHS],
             at_node: Box::new([0; MAX_NODES]),
             gated: 0,
@@ -61,14 +58,10 @@ impl Default for Block {
 }
 
 impl Block {
-    /// Entries that a content could match as far as one of its bytes and its length tell.
-    fn possible(&self, bytes: ByteSet, length: usize) -> Word {
-        let row = |byte: u8| self.by_byte.get(usize::from(byte)).copied();
-        let some = bytes
-            .iter()
-            .fold(self.any, |all, byte| all | row(byte).unwrap_or_default());
+    /// Entries that a content of this length could match.
+    fn short(&self, length: usize) -> Word {
         let short = self.by_length.get(length.min(LENGTHS - 1));
-        some & short.copied().unwrap_or_default()
+        short.copied().unwrap_or_default()
     }
 
     /// Entries at these nodes. Nearly all of them or hardly any: what is less is walked.
@@ -90,6 +83,8 @@ impl Block {
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
+    /// By byte, then by block: entries that it is enough for. What one byte tells lies together.
+    by_byte: Vec<Word>,
     /// Bytes that some entry needs one of.
     needed: ByteSet,
     gates: Vec<Gate>,
@@ -109,16 +104,30 @@ impl Index {
         possible: &mut Vec<Word>,
     ) {
         possible.clear();
-        let needed = bytes.and(self.needed);
-        for (block, gates) in self.blocks.iter().zip(self.gates.chunks(BITS)) {
-            let mut word = block.possible(needed, length) & block.at(nodes);
-            for bit in ones(word & block.gated) {
+        possible.extend(self.blocks.iter().map(|block| block.any));
+        let width = self.blocks.len();
+        for byte in bytes.and(self.needed).iter() {
+            let row = self.by_byte.get(usize::from(byte) * width..);
+            for (word, own) in possible.iter_mut().zip(row.unwrap_or_default()) {
+                *word |= own;
+            }
+        }
+        let blocks = self.blocks.iter().zip(self.gates.chunks(BITS));
+        for (word, (block, gates)) in possible.iter_mut().zip(blocks) {
+            *word &= block.short(length) & block.at(nodes);
+            for bit in ones(*word & block.gated) {
                 let gate = gates.get(bit);
                 if !gate.is_some_and(|gate| gate.admits(bytes, length)) {
-                    word &= !(1 << bit);
+                    *word &= !(1 << bit);
                 }
             }
-            possible.push(word);
+        }
+    }
+
+    /// Of what is possible leaves the entries at `nodes`.
+    pub(crate) fn narrow(&self, nodes: u64, possible: &mut [Word]) {
+        for (word, block) in possible.iter_mut().zip(&self.blocks) {
+            *word &= block.at(nodes);
         }
     }
 
@@ -213,7 +222,17 @@ impl Builder {
             .chunks(BITS)
             .zip(self.entries.chunks(BITS))
             .zip(nodes.chunks(BITS));
+        let width = self.entries.len().div_ceil(BITS);
+        let mut by_byte = vec![0; 256 * width];
+        for (at, (set, _)) in self.entries.iter().enumerate() {
+            for byte in set.iter() {
+                if let Some(word) = by_byte.get_mut(usize::from(byte) * width + at / BITS) {
+                    *word |= 1 << (at % BITS);
+                }
+            }
+        }
         Index {
+            by_byte,
             blocks: blocks
                 .map(|((gates, entries), nodes)| block(gates, entries, nodes))
                 .collect(),
@@ -227,15 +246,10 @@ impl Builder {
 
 fn block(gates: &[Gate], entries: &[(ByteSet, bool)], nodes: &[u8]) -> Block {
     let mut block = Block::default();
-    for (at, ((gate, (set, any)), node)) in gates.iter().zip(entries).zip(nodes).enumerate() {
+    for (at, ((gate, (_, any)), node)) in gates.iter().zip(entries).zip(nodes).enumerate() {
         let bit = 1 << at;
         if *any {
             block.any |= bit;
-        }
-        for byte in set.iter() {
-            if let Some(row) = block.by_byte.get_mut(usize::from(byte)) {
-                *row |= bit;
-            }
         }
         for row in block.by_length.iter_mut().skip(gate.min_len) {
             *row |= bit;

@@ -55,6 +55,13 @@ pub(crate) struct Entry {
     pub(crate) multi: bool,
 }
 
+/// See [`Plan::live`].
+pub(crate) struct Live {
+    pub(crate) nodes: u64,
+    /// What was found possible is so of the value itself, and not of what steps may add to it.
+    pub(crate) exact: bool,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
@@ -91,30 +98,30 @@ impl Plan {
         bytes: ByteSet,
         length: usize,
         possible: &mut Vec<Word>,
-    ) -> u64 {
+    ) -> Live {
         let mut all = bytes;
         for (by, more) in &self.adds {
             if by.intersects(all) {
                 all = all.union(*more);
             }
         }
+        let exact = all == bytes;
         let bytes = all.lowercase();
         let all = all.union(bytes);
         let acting = self.decoded.iter().filter(|(by, _)| by.intersects(all));
         let decoded = acting.fold(0, |all, (_, nodes)| all | nodes) & self.occupied;
         let Some(index) = self.index(alphabets, bytes) else {
-            return self.nodes;
+            return Live {
+                nodes: self.nodes,
+                exact: false,
+            };
         };
         index.possible(bytes, length, self.nodes, possible);
         let sits = |entry: usize| self.entries.get(entry).map_or(0, |entry| 1 << entry.node);
         let sitting = numbers(possible).fold(decoded, |all, entry| all | sits(entry));
-        bits(sitting).fold(0, |all, node| {
-            all | self
-                .above
-                .get(usize::from(node))
-                .copied()
-                .unwrap_or_default()
-        })
+        let above = |node: u8| self.above.get(usize::from(node)).copied();
+        let nodes = bits(sitting).fold(0, |all, node| all | above(node).unwrap_or_default());
+        Live { nodes, exact }
     }
 
     /// What is asked of contents of these bytes.

@@ -4,20 +4,31 @@
 use crate::{
     rule::{Action, Change, Link, Name, Rule},
     text::{Part, Text},
-    variable::Variables,
+    variable::{Variable, Variables},
 };
 
+/// The lists of what the rule at hand matched.
+const MATCHES: Variables = Variables::of(&[Variable::MatchedVars, Variable::MatchedVarNames]);
+
 pub(super) fn of(rules: &[Rule]) -> Variables {
-    rules.iter().fold(Variables::NONE, |all, rule| {
-        let reply = rule
-            .reply
-            .as_ref()
-            .and_then(|reply| reply.redirect.as_ref());
-        let words = [rule.message.as_ref(), rule.data.as_ref(), reply];
-        let words = words.into_iter().flatten().map(text);
-        let links = rule.links.iter().map(link);
-        words.chain(links).fold(all, Variables::union)
-    })
+    let each = rules.iter().map(rule);
+    each.fold(Variables::NONE, Variables::union)
+}
+
+/// Whether a rule asks for the list of its own matches, which otherwise need not be kept.
+pub(super) fn lists_matches(of: &Rule) -> bool {
+    rule(of).intersects(MATCHES)
+}
+
+fn rule(rule: &Rule) -> Variables {
+    let reply = rule
+        .reply
+        .as_ref()
+        .and_then(|reply| reply.redirect.as_ref());
+    let words = [rule.message.as_ref(), rule.data.as_ref(), reply];
+    let words = words.into_iter().flatten().map(text);
+    let links = rule.links.iter().map(link);
+    words.chain(links).fold(Variables::NONE, Variables::union)
 }
 
 fn link(link: &Link) -> Variables {
@@ -59,10 +70,9 @@ fn text(text: &Text) -> Variables {
     text.parts()
         .iter()
         .fold(Variables::NONE, |all, part| match part {
-            Part::Value(target) => all.union(target.variables),
+            Part::Value(target) | Part::Dynamic(target) => all.union(target.variables),
             Part::Literal(_)
             | Part::Tx(_)
-            | Part::Dynamic(_)
             | Part::MatchedVar
             | Part::MatchedVarName
             | Part::Own(_) => all,

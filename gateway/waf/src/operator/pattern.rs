@@ -40,6 +40,8 @@ pub(crate) struct Pattern {
     exact: Option<Backtracker>,
     /// Groups are those of every match, a later one in the place of an earlier.
     every: bool,
+    /// Any value matches, from its first byte to its last.
+    whole: bool,
 }
 
 impl Pattern {
@@ -99,15 +101,16 @@ impl Pattern {
         let weight = weight(&hir, states);
         Ok(Self {
             regex,
-            hir,
             weight,
+            whole: is_whole(&hir),
+            hir,
             exact: None,
             every: false,
         })
     }
 
     pub(crate) fn is_match(&self, value: &[u8], budget: &mut Budget) -> bool {
-        self.regex.is_match(value)
+        (self.whole || self.regex.is_match(value))
             && match &self.exact {
                 None => true,
                 Some(exact) => backtracked(exact, value, budget, |_, _| {}),
@@ -137,6 +140,20 @@ impl Pattern {
     ) {
         if let Some(exact) = &self.exact {
             backtracked(exact, value, budget, take);
+            return;
+        }
+        if self.whole {
+            take(0, value);
+            return;
+        }
+        if self.regex.captures_len() == 1 && !self.every {
+            if let Some(text) = self
+                .regex
+                .find(value)
+                .and_then(|found| value.get(found.range()))
+            {
+                take(0, text);
+            }
             return;
         }
         let most = if self.every { MAX_MATCHES } else { 1 };
@@ -174,6 +191,25 @@ fn backtracked(
         budget.exhaust();
         false
     })
+}
+
+/// `^.*$`, which the Core Rule Set captures names with.
+fn is_whole(hir: &Hir) -> bool {
+    let HirKind::Concat(parts) = hir.kind() else {
+        return false;
+    };
+    let [first, middle, last] = parts.as_slice() else {
+        return false;
+    };
+    let all = |hir: &Hir| match hir.kind() {
+        HirKind::Class(Class::Bytes(class)) => {
+            matches!(class.ranges(), [range] if (range.start(), range.end()) == (0, u8::MAX))
+        }
+        _ => false,
+    };
+    matches!(first.kind(), HirKind::Look(Look::Start))
+        && matches!(last.kind(), HirKind::Look(Look::End))
+        && matches!(middle.kind(), HirKind::Repetition(any) if any.min == 0 && any.max.is_none() && any.greedy && all(&any.sub))
 }
 
 fn cache_bytes(states: usize) -> usize {

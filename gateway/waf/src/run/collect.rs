@@ -31,7 +31,12 @@ pub(crate) struct Value {
     pub(crate) variable: Variable,
     pub(crate) name: Span,
     pub(crate) text: Span,
+    /// The place of the next member of the same variable; `NONE`: this is the last.
+    next: u32,
 }
+
+/// No place in the list.
+const NONE: u32 = u32::MAX;
 
 /// Bytes of names and values, and of files.
 #[derive(Clone, Copy, Default, Debug)]
@@ -47,6 +52,8 @@ pub(crate) struct Values {
     list: Vec<Value>,
     /// Variables that have a member.
     present: Variables,
+    /// By variable, of those that are present: the places of its first and its last member.
+    ends: Vec<(u32, u32)>,
     args: usize,
     sizes: Sizes,
     refusal: Option<Refusal>,
@@ -83,14 +90,47 @@ impl Values {
         &self.list
     }
 
-    /// Whether any of these variables has a member.
-    pub(crate) const fn has_any(&self, variables: Variables) -> bool {
-        self.present.intersects(variables)
+    fn push(&mut self, variable: Variable, name: Span, text: Span) {
+        let place = u32::try_from(self.list.len()).unwrap_or(NONE);
+        self.list.push(Value {
+            variable,
+            name,
+            text,
+            next: NONE,
+        });
+        if self.ends.is_empty() {
+            self.ends.resize(Variable::ALL.len(), (NONE, NONE));
+        }
+        let Some(ends) = self.ends.get_mut(variable as usize) else {
+            return;
+        };
+        if self.present.has(variable) {
+            if let Some(last) = self.list.get_mut(ends.1 as usize) {
+                last.next = place;
+            }
+            ends.1 = place;
+        } else {
+            *ends = (place, place);
+            self.present = self.present.union(Variables::of(&[variable]));
+        }
     }
 
-    fn push(&mut self, value: Value) {
-        self.present = self.present.union(Variables::of(&[value.variable]));
-        self.list.push(value);
+    /// The members of these variables, in the order in which they came.
+    pub(crate) fn of(&self, variables: Variables) -> Members<'_> {
+        let first =
+            |variable: Variable| self.ends.get(variable as usize).map_or(NONE, |ends| ends.0);
+        let mut places = [NONE; MOST_PLACES];
+        let mut present = variables.and(self.present).iter();
+        for (place, variable) in places.iter_mut().zip(&mut present) {
+            *place = first(variable);
+        }
+        let rest = present.next().map(|_| 0);
+        Members {
+            values: self,
+            variables,
+            places,
+            rest,
+        }
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
@@ -123,6 +163,38 @@ impl Values {
         if self.refusal.is_none() {
             self.refusal = Some(refusal);
         }
+    }
+}
+
+/// Variables that are gone through by their members alone.
+const MOST_PLACES: usize = 4;
+
+/// See [`Values::of`].
+pub(crate) struct Members<'v> {
+    values: &'v Values,
+    variables: Variables,
+    /// By variable: the next member.
+    places: [u32; MOST_PLACES],
+    /// Of more variables than that the list is gone through from here.
+    rest: Option<usize>,
+}
+
+impl<'v> Iterator for Members<'v> {
+    type Item = &'v Value;
+
+    fn next(&mut self) -> Option<&'v Value> {
+        if let Some(rest) = &mut self.rest {
+            let left = self.values.list.get(*rest..)?;
+            let at = left
+                .iter()
+                .position(|value| self.variables.has(value.variable))?;
+            *rest += at + 1;
+            return left.get(at);
+        }
+        let place = self.places.iter_mut().min()?;
+        let value = self.values.list.get(*place as usize)?;
+        *place = value.next;
+        Some(value)
     }
 }
 
@@ -209,11 +281,7 @@ impl<'v, 'l> Into<'v, 'l> {
         }
         let name = self.values.copy(name);
         let text = self.values.copy(text);
-        self.values.push(Value {
-            variable,
-            name,
-            text,
-        });
+        self.values.push(variable, name, text);
     }
 
     /// An argument of query or body, counted against the limit, and its name.
@@ -306,11 +374,7 @@ impl<'v, 'l> Into<'v, 'l> {
             from,
             to: self.values.bytes.len(),
         };
-        self.values.push(Value {
-            variable,
-            name: Span::default(),
-            text,
-        });
+        self.values.push(variable, Span::default(), text);
     }
 
     fn query(&mut self, query: &[u8], separator: u8) {

@@ -2,7 +2,7 @@
 //! tests whose requirements hold. Reports every match; what a match means is the walk's business.
 
 use super::{
-    memo::Memo,
+    memo::{Key, Memo},
     trie::{Class, Trie},
 };
 use crate::{
@@ -56,6 +56,8 @@ pub(crate) struct Scanner {
     entries: Vec<u32>,
     /// What rules that look at several nodes were asked already: rule, test, content.
     asked: Vec<(u32, Option<u16>, usize)>,
+    /// Probes that matched the value at hand, and the content.
+    finds: Vec<(u32, usize)>,
     alphabets: Option<[ByteSet; alphabet::COUNT]>,
     memo: Memo,
 }
@@ -112,30 +114,38 @@ impl Scanner {
             return;
         };
         budget.charge(value.len());
-        if self.memo.knows(program.serial, number, value) {
+        let key = Key::new(program.serial, number, value);
+        if let Some(finds) = self.memo.known(key, value) {
+            for (probe, content) in finds {
+                recall(program, probe, content, audience);
+            }
             return;
         }
-        let mut clean = true;
         let bytes = ByteSet::of(value);
         let alphabets = self.alphabets.get_or_insert_with(alphabet::all);
         let live = plan.live(alphabets, bytes, value.len(), &mut self.possible);
-        if live == 0 {
-            self.memo.note(program.serial, number, value);
-            return;
-        }
-        self.trie.grow(plan, live, value, bytes, budget);
-        self.asked.clear();
-        for class in 0..self.trie.classes.len() {
-            let Some(&class) = self.trie.classes.get(class) else {
-                break;
-            };
-            if class.nodes & plan.occupied != 0 && !budget.is_spent() {
-                self.candidates(program, plan, value, class, budget);
-                clean &= self.ask(program, plan, value, budget, audience);
+        self.finds.clear();
+        let mut whole = true;
+        if live.nodes != 0 {
+            self.trie.grow(plan, live.nodes, value, bytes, budget);
+            self.asked.clear();
+            // What is possible was found out for the value itself.
+            let mut narrowed = live.exact;
+            for class in 0..self.trie.classes.len() {
+                let Some(&class) = self.trie.classes.get(class) else {
+                    break;
+                };
+                if class.nodes & plan.occupied != 0 && !budget.is_spent() {
+                    self.candidates(program, plan, value, class, narrowed, budget);
+                    whole &= self.ask(program, plan, value, budget, audience);
+                }
+                narrowed = false;
             }
         }
-        if clean && !budget.is_spent() {
-            self.memo.note(program.serial, number, value);
+        if whole && !budget.is_spent() {
+            let trie = &self.trie;
+            let content = |&(probe, content): &(u32, usize)| (probe, trie.content(content, value));
+            self.memo.note(key, value, self.finds.iter().map(content));
         }
     }
 
@@ -144,7 +154,7 @@ impl Scanner {
         self.trie.shrink();
     }
 
-    /// Puts the candidates to their tests; true when nothing was found, nor left out.
+    /// Puts the candidates to their tests; false when some were left out.
     fn ask(
         &mut self,
         program: &Program,
@@ -153,7 +163,7 @@ impl Scanner {
         budget: &mut Budget,
         audience: &mut impl Audience,
     ) -> bool {
-        let mut clean = true;
+        let mut whole = true;
         for &entry in &self.entries {
             let Some(entry) = plan.entries.get(entry as usize) else {
                 continue;
@@ -162,35 +172,37 @@ impl Scanner {
                 continue;
             };
             if !audience.wants(probe.rule) {
-                clean = false;
+                whole = false;
                 continue;
             }
-            let content = self.trie.content_of(entry.node);
+            let node = self.trie.content_of(entry.node);
             if entry.multi {
-                let key = (probe.rule, probe.test, content);
+                let key = (probe.rule, probe.test, node);
                 if self.asked.contains(&key) {
                     continue;
                 }
                 self.asked.push(key);
             }
-            let content = self.trie.content(content, value);
+            let content = self.trie.content(node, value);
             let held = holds(program, probe, content, budget);
             audience.asked(held);
             if held {
-                clean = false;
+                self.finds.push((entry.probe, node));
                 audience.take(Hit { probe, content });
             }
         }
-        clean
+        whole
     }
 
-    /// Leaves in `entries` those whose requirements this content meets.
+    /// Leaves in `entries` those whose requirements this content meets. `narrowed`: `possible` holds what of the whole plan
+    /// is.
     fn candidates(
         &mut self,
         program: &Program,
         plan: &Plan,
         value: &[u8],
         class: Class,
+        narrowed: bool,
         budget: &mut Budget,
     ) {
         self.entries.clear();
@@ -200,7 +212,11 @@ impl Scanner {
             return;
         };
         let (entries, possible) = (&mut self.entries, &mut self.possible);
-        index.possible(class.bytes, content.len(), class.nodes, possible);
+        if narrowed {
+            index.narrow(class.nodes, possible);
+        } else {
+            index.possible(class.bytes, content.len(), class.nodes, possible);
+        }
         if !index.release(possible, entries) {
             return;
         }
@@ -216,6 +232,17 @@ impl Scanner {
         literals.clear();
         // What is found first does not depend on where in the content a literal stands.
         entries.sort_unstable();
+    }
+}
+
+/// What is known to match.
+fn recall(program: &Program, probe: u32, content: &[u8], audience: &mut impl Audience) {
+    let Some(probe) = program.probes.get(probe as usize) else {
+        return;
+    };
+    if audience.wants(probe.rule) {
+        audience.asked(true);
+        audience.take(Hit { probe, content });
     }
 }
 
@@ -357,8 +384,8 @@ mod tests {
             let value = [pieces.concat().into_bytes(), noise].concat();
             let mut scanner = Scanner::default();
             for (number, plan) in (0..).zip(&program.plans) {
-                // The second time, what is clean is known.
-                for _ in 0..2 {
+                // The third time, it is known.
+                for _ in 0..3 {
                     let mut ids = Ids(BTreeSet::new());
                     let mut budget = Budget::new(u64::MAX);
                     scanner.inspect(program, number, &value, &mut budget, &mut ids);

@@ -23,9 +23,10 @@ pub(crate) struct State {
     /// What the last match saw, and where.
     pub(crate) var: Vec<u8>,
     pub(crate) name: Vec<u8>,
-    /// All matches of the rule at hand; the first `matched` of the list are in use.
+    /// All matches of the rule at hand, where it asks for them; the first `matched` of the list are in use.
     pub(crate) list: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) matched: usize,
+    pub(crate) listing: bool,
     /// Actions that took something away: rule, link, action.
     pub(crate) removals: Vec<(u32, usize, usize)>,
     /// How a rule wants the body read.
@@ -89,6 +90,9 @@ impl State {
                 as_usually_written(self.name.get_mut(label.len() + 1..).unwrap_or_default());
             }
         }
+        if !self.listing {
+            return;
+        }
         if self.list.len() <= self.matched {
             self.list.push(Default::default());
         }
@@ -109,6 +113,7 @@ impl State {
         }
         if let Some(last) = &settled.last {
             self.matched = 0;
+            self.listing = false;
             self.note(last.label, &last.name, &last.content);
         }
     }
@@ -120,6 +125,12 @@ impl State {
         name: &Name,
         change: &Change,
     ) {
+        if let Name::Slot(slot) = name
+            && program.names.is_own(*slot)
+            && self.set_plainly(*slot, change)
+        {
+            return;
+        }
         let mut made = std::mem::take(&mut self.made);
         let mut text = std::mem::take(&mut self.change);
         text.clear();
@@ -134,7 +145,6 @@ impl State {
             Change::Unset => Update::Unset,
         };
         match name {
-            // Nearly every change: hundreds per request under the Core Rule Set.
             Name::Slot(slot) if program.names.is_own(*slot) => self.tx.update(*slot, update),
             _ => {
                 let scope = self.name_of(program, values, name, &mut made);
@@ -142,6 +152,34 @@ impl State {
             }
         }
         (self.made, self.change) = (made, text);
+    }
+
+    /// Nearly every change: hundreds per request under the Core Rule Set. False when more must be known for it.
+    fn set_plainly(&mut self, slot: u16, change: &Change) -> bool {
+        let by = |state: &Self, text: &Text| match text.parts() {
+            [Part::Literal(literal)] => Some(number(literal)),
+            [Part::Tx(from)] => Some(number(state.tx.slot(*from).unwrap_or_default())),
+            _ => None,
+        };
+        match change {
+            Change::Unset => self.tx.update(slot, Update::Unset),
+            Change::Assign(text) => match text.as_fixed() {
+                Some(fixed) => self.tx.put(slot, fixed),
+                None => return false,
+            },
+            Change::Add(text) | Change::Subtract(text) => {
+                let Some(by) = by(self, text) else {
+                    return false;
+                };
+                let by = if matches!(change, Change::Add(_)) {
+                    by
+                } else {
+                    by.saturating_neg()
+                };
+                self.tx.update(slot, Update::Add(by));
+            }
+        }
+        true
     }
 
     /// SecLang's `expirevar`. Variables of the request itself do not outlive it.
@@ -306,9 +344,8 @@ impl State {
                 Part::MatchedVarName => out.extend_from_slice(&self.name),
                 Part::Value(target) => {
                     let first = values
-                        .list()
-                        .iter()
-                        .find(|value| target.covers(value.variable, values.bytes(value.name)));
+                        .of(target.variables)
+                        .find(|value| target.selector.takes(values.bytes(value.name)));
                     out.extend_from_slice(first.map_or(&[], |value| values.bytes(value.text)));
                 }
                 Part::Dynamic(target) => self.expand_dynamic(target, out),
@@ -391,10 +428,8 @@ fn append(out: &mut Vec<u8>, number: u128) {
 }
 
 pub(crate) fn write_number(out: &mut Vec<u8>, number: i64) {
-    use std::io::Write;
     out.clear();
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{number}");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 /// `user-agent` as `User-Agent`: the caller's names of fields are in lower case, logs and rules show them as they are
 /// sent.

@@ -2,7 +2,7 @@
 //! name are slots; names made at run time that no rule names are a list.
 
 use super::state::apply;
-use crate::{collections::Update, text::Names, variable::Variable};
+use crate::{bytes::bits, collections::Update, text::Names, variable::Variable};
 
 /// More made-up names than this have no place: a client chooses them.
 const MAX_OTHERS: usize = 1000;
@@ -10,14 +10,18 @@ const MAX_OTHERS: usize = 1000;
 #[derive(Default)]
 pub(crate) struct Tx {
     slots: Vec<Vec<u8>>,
-    set: Vec<bool>,
+    /// Slots that hold something, as bits.
+    set: Vec<u64>,
+    /// The first `used` are in use.
     others: Vec<Other>,
+    used: usize,
     /// Takes what has no place.
     sink: Vec<u8>,
 }
 
+#[derive(Default)]
 struct Other {
-    scope: Variable,
+    scope: Option<Variable>,
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -27,14 +31,33 @@ impl Tx {
         self.slots
             .resize_with(count.max(self.slots.len()), Vec::new);
         self.set.clear();
-        self.set.resize(self.slots.len(), false);
-        self.others.clear();
+        self.set.resize(self.slots.len().div_ceil(64), 0);
+        self.used = 0;
+    }
+
+    fn is_set(&self, slot: usize) -> bool {
+        self.set
+            .get(slot / 64)
+            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
+
+    fn forget(&mut self, slot: u16) {
+        if let Some(word) = self.set.get_mut(usize::from(slot) / 64) {
+            *word &= !(1 << (slot % 64));
+        }
+    }
+
+    fn others(&self, scope: Variable) -> impl Iterator<Item = &Other> {
+        let used = self.others.iter().take(self.used);
+        used.filter(move |own| own.scope == Some(scope))
     }
 
     pub(crate) fn slot(&self, slot: u16) -> Option<&[u8]> {
         let at = usize::from(slot);
-        let set = self.set.get(at).is_some_and(|set| *set);
-        self.slots.get(at).filter(|_| set).map(Vec::as_slice)
+        self.slots
+            .get(at)
+            .filter(|_| self.is_set(at))
+            .map(Vec::as_slice)
     }
 
     /// Every variable of a collection.
@@ -44,12 +67,13 @@ impl Tx {
         scope: Variable,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         // Few of the known names are set at any time: those are walked, in the order of the rules.
-        let set = self.set.iter().zip(0_u16..).filter(|(set, _)| **set);
-        let named = set.filter_map(move |(_, slot)| {
+        let words = self.set.iter().zip(0_u16..);
+        let set = words.flat_map(|(word, at)| bits(*word).map(move |bit| at * 64 + u16::from(bit)));
+        let named = set.filter_map(move |slot| {
             let (own, name) = names.of_slot(slot)?;
-            Some((name, self.slot(slot)?)).filter(|_| own == scope)
+            Some((name, self.slots.get(usize::from(slot))?.as_slice())).filter(|_| own == scope)
         });
-        let others = self.others.iter().filter(move |own| own.scope == scope);
+        let others = self.others(scope);
         named.chain(others.map(|own| (own.name.as_slice(), own.value.as_slice())))
     }
 
@@ -61,11 +85,7 @@ impl Tx {
 
     pub(crate) fn update(&mut self, slot: u16, update: Update<'_>) {
         match update {
-            Update::Unset => {
-                if let Some(set) = self.set.get_mut(usize::from(slot)) {
-                    *set = false;
-                }
-            }
+            Update::Unset => self.forget(slot),
             Update::Assign(_) | Update::Add(_) => apply(self.slot_mut(slot), update),
             // Nothing here outlives the request.
             Update::Expire(_) | Update::Deprecate(..) => {}
@@ -79,17 +99,18 @@ impl Tx {
     }
 
     pub(crate) fn clear_captures(&mut self) {
-        self.set.iter_mut().take(10).for_each(|set| *set = false);
+        const CAPTURES: u64 = 0x3FF;
+        if let Some(word) = self.set.first_mut() {
+            *word &= !CAPTURES;
+        }
     }
 
     /// Empties a collection.
     pub(crate) fn clear(&mut self, names: &Names, scope: Variable) {
         for (_, slot) in names.iter(scope) {
-            if let Some(set) = self.set.get_mut(usize::from(slot)) {
-                *set = false;
-            }
+            self.forget(slot);
         }
-        self.others.retain(|own| own.scope != scope);
+        self.retain(|own| own.scope != Some(scope));
     }
 
     pub(crate) fn place(&mut self, names: &Names, scope: Variable, name: &[u8]) -> &mut Vec<u8> {
@@ -101,48 +122,55 @@ impl Tx {
 
     pub(crate) fn unset(&mut self, names: &Names, scope: Variable, name: &[u8]) {
         match names.known(scope, name) {
-            Some(slot) => {
-                if let Some(set) = self.set.get_mut(usize::from(slot)) {
-                    *set = false;
-                }
-            }
-            None => self
-                .others
-                .retain(|own| own.scope != scope || own.name != name),
+            Some(slot) => self.forget(slot),
+            None => self.retain(|own| own.scope != Some(scope) || own.name != name),
         }
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&Other) -> bool) {
+        self.others.truncate(self.used);
+        self.others.retain(keep);
+        self.used = self.others.len();
     }
 
     fn slot_mut(&mut self, slot: u16) -> &mut Vec<u8> {
         let at = usize::from(slot);
         if at >= self.slots.len() {
             self.slots.resize_with(at + 1, Vec::new);
-            self.set.resize(at + 1, false);
+            self.set.resize(at / 64 + 1, 0);
         }
-        if let Some(set) = self.set.get_mut(at) {
-            if !*set && let Some(place) = self.slots.get_mut(at) {
+        let place = self.slots.get_mut(at).unwrap_or(&mut self.sink);
+        if let Some(word) = self.set.get_mut(at / 64) {
+            let bit = 1 << (at % 64);
+            if *word & bit == 0 {
                 place.clear();
             }
-            *set = true;
+            *word |= bit;
         }
-        self.slots.get_mut(at).unwrap_or(&mut self.sink)
+        place
     }
 
     fn other_mut(&mut self, scope: Variable, name: &[u8]) -> &mut Vec<u8> {
-        let known = self
-            .others
-            .iter()
-            .position(|own| own.scope == scope && own.name == name);
-        if known.is_none() && self.others.len() < MAX_OTHERS {
-            self.others.push(Other {
-                scope,
-                name: name.to_vec(),
-                value: Vec::new(),
-            });
+        let mut used = self.others.iter().take(self.used);
+        let known = used.position(|own| own.scope == Some(scope) && own.name == name);
+        let at = known.unwrap_or(self.used);
+        if known.is_none() {
+            if self.used == MAX_OTHERS {
+                return &mut self.sink;
+            }
+            if self.others.len() == self.used {
+                self.others.push(Other::default());
+            }
+            self.used += 1;
+            if let Some(own) = self.others.get_mut(at) {
+                own.scope = Some(scope);
+                own.name.clear();
+                own.name.extend_from_slice(name);
+                own.value.clear();
+            }
         }
-        let at = known.unwrap_or_else(|| self.others.len().saturating_sub(1));
-        let place = self.others.get_mut(at);
-        place
-            .filter(|own| own.scope == scope && own.name == name)
+        self.others
+            .get_mut(at)
             .map_or(&mut self.sink, |own| &mut own.value)
     }
 }

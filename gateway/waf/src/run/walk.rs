@@ -187,6 +187,11 @@ impl Walk<'_> {
     /// Every link of the chain; the first by what was found, if it could be scanned.
     fn matches(&mut self, number: u32, rule: &Rule, own: &[Found], contents: &[u8]) -> bool {
         self.state.matched = 0;
+        self.state.listing = self
+            .program
+            .lists
+            .get(number as usize)
+            .is_none_or(|lists| *lists);
         rule.links.iter().enumerate().all(|(at, link)| {
             if at == 0 && !own.is_empty() {
                 self.scanned(number, rule, link, own, contents)
@@ -238,17 +243,23 @@ impl Walk<'_> {
             self.act(number, at, link);
             return true;
         }
-        let mut operand = std::mem::take(&mut self.buffers.operand);
-        operand.clear();
-        if let Some(text) = link.tests.first().and_then(|test| test.operator.operand()) {
-            self.state.expand(self.values, text, &mut operand);
-        }
+        let mut buffer = std::mem::take(&mut self.buffers.operand);
+        let text = link.tests.first().and_then(|test| test.operator.operand());
+        let operand = match text.map(|text| (text, text.as_fixed())) {
+            None => &[],
+            Some((_, Some(fixed))) => fixed,
+            Some((text, None)) => {
+                buffer.clear();
+                self.state.expand(self.values, text, &mut buffer);
+                buffer.as_slice()
+            }
+        };
         let asked = Asked {
             number,
             rule,
             at,
             link,
-            operand: &operand,
+            operand,
         };
         let mut any = false;
         for target in &link.targets {
@@ -258,7 +269,7 @@ impl Walk<'_> {
                 self.ask_values(&asked, target)
             };
         }
-        self.buffers.operand = operand;
+        self.buffers.operand = buffer;
         any
     }
 
@@ -266,16 +277,14 @@ impl Walk<'_> {
         let rule = asked.rule;
         let counts = |value: &&Value| {
             let name = self.values.bytes(value.name);
-            target.covers(value.variable, name)
+            target.selector.takes(name)
                 && !self.tuning.excludes(asked.number, value.variable, name)
                 && !self.is_target_removed(rule, value.variable, name)
         };
         let count = if target.variables.intersects(DYNAMIC) {
             self.count_dynamic(asked, target)
-        } else if !self.values.has_any(target.variables) {
-            0
         } else {
-            self.values.list().iter().filter(counts).count()
+            self.values.of(target.variables).filter(counts).count()
         };
         let mut text = std::mem::take(&mut self.buffers.value);
         write_number(&mut text, i64::try_from(count).unwrap_or(i64::MAX));
@@ -294,14 +303,7 @@ impl Walk<'_> {
         }
         let values = self.values;
         let mut any = false;
-        if !values.has_any(target.variables) {
-            return false;
-        }
-        for value in values
-            .list()
-            .iter()
-            .filter(|value| target.variables.has(value.variable))
-        {
+        for value in values.of(target.variables) {
             let name = values.bytes(value.name);
             if target.selector.takes(name) && !self.is_excluded(asked, value.variable, name) {
                 any |= self.ask(asked, target.label, name, values.bytes(value.text));
@@ -312,6 +314,13 @@ impl Walk<'_> {
 
     /// One value: its pipeline, the tests, and what a match changes.
     pub(super) fn ask(&mut self, asked: &Asked<'_>, label: &str, name: &[u8], text: &[u8]) -> bool {
+        if asked.link.pipeline.is_empty() {
+            let matched = self.test(asked, text);
+            if matched {
+                self.hold(asked, label, name, text);
+            }
+            return matched;
+        }
         let [mut one, mut two] = std::mem::take(&mut self.buffers.work);
         one.clear();
         one.extend_from_slice(text);
@@ -329,12 +338,17 @@ impl Walk<'_> {
         }
         matched = matched || self.test(asked, &one);
         if matched {
-            self.state.note(label, name, &one);
-            self.capture(asked.link, &one, asked.operand);
-            self.act(asked.number, asked.at, asked.link);
+            self.hold(asked, label, name, &one);
         }
         self.buffers.work = [one, two];
         matched
+    }
+
+    /// What one value that matched leaves.
+    fn hold(&mut self, asked: &Asked<'_>, label: &str, name: &[u8], content: &[u8]) {
+        self.state.note(label, name, content);
+        self.capture(asked.link, content, asked.operand);
+        self.act(asked.number, asked.at, asked.link);
     }
 
     fn test(&mut self, asked: &Asked<'_>, content: &[u8]) -> bool {
