@@ -1,5 +1,6 @@
-"""What every table needs: free ports, an nginx as the application behind, processes under measurement."""
+"""What every table needs: free ports, an nginx as the application behind, processes under measurement, load."""
 
+import json
 import os
 import pathlib
 import re
@@ -53,6 +54,28 @@ def nginx(folder, port, more=""):
     return subprocess.Popen([program("nginx"), "-c", conf])
 
 
+def echo(binaries, port):
+    """A WebSocket server that sends every message back."""
+    return subprocess.Popen([binaries / "load", "echo", f"127.0.0.1:{port}"])
+
+
+def family(pid):
+    """The process and whatever it started, living."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+def cpu(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    # What waited-for children used is in the last two.
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def rss(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
 class Process:
     """A proxy under measurement, on a port of its own."""
 
@@ -63,23 +86,44 @@ class Process:
         wait_port(self.port, self.process)
 
     def cpu(self):
-        """Seconds of user and system time so far."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of user and system time so far, of children as well."""
+        return sum(cpu(pid) for pid in family(self.process.pid))
 
     def rss(self):
-        """MiB."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+        """MiB, of children as well."""
+        return sum(rss(pid) for pid in family(self.process.pid))
 
     def stop(self):
         self.process.kill()
         self.process.wait()
 
 
+class Load:
+    """The load program (`src/bin/load`) with its options."""
+
+    def __init__(self, binaries, requests, **options):
+        self.program, self.requests, self.options = binaries / "load", requests, options
+
+    def run(self, port, seconds, **more):
+        command = [self.program, f"127.0.0.1:{port}", "--requests", self.requests, "--seconds", str(seconds)]
+        for name, value in (self.options | more).items():
+            command.append(f"--{name}")
+            if value is not True:
+                command.append(str(value))
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def pool(file, requests):
+    """Writes requests the way the load program reads them."""
+    with file.open("wb") as out:
+        for request in requests:
+            out.write(b"%d\n" % len(request) + request)
+    return file
+
+
 def build(profile):
     subprocess.run(
-        ["cargo", "build", "--locked", "--profile", profile, "-p", "server", "-p", "benches", "--bins"],
+        ["cargo", "build", "--locked", "--profile", profile, "-p", "server", "-p", "benches", "--bin", "palisade", "--bin", "bare", "--bin", "load"],
         cwd=ROOT,
         check=True,
     )

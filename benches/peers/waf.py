@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """What the Core Rule Set costs: Palisade beside nginx + ModSecurity and a bare Pingora proxy, as Markdown tables.
 
-The same rule files, settings and requests for both, one worker each, the same nginx behind them, wrk in front. CPU is user
+The same rule files, settings and requests for both, one worker each, the same nginx behind them, load in front. CPU is user
 plus system time of the proxy's process divided by the answered requests; rounds alternate, the median counts. Blocking mode;
 the anomaly threshold is out of reach, so that what higher paranoia levels hold against ordinary requests does not cut their
 evaluation short. What differs from one request to the next (`--values`), out of a pool of up to 4,000:
 
     fresh      every argument, cookie and header, as of clients that come once (what counts)
     usual      arguments, cookies and the referer: a browser at work
-    repeated   nothing: what wrk sends without a script
+    repeated   nothing: one request over and over, as load generators send it
 
     benches/peers/waf.py                             Debian's modsecurity-crs (apt-get install modsecurity-crs libnginx-mod-http-modsecurity)
     benches/peers/waf.py --crs ~/coreruleset         a checkout of another version
@@ -19,15 +19,15 @@ evaluation short. What differs from one request to the next (`--values`), out of
 
 import argparse
 import json
+import os
 import pathlib
 import random
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from stand import ROOT, Process, build, free_port, nginx, program, raise_file_limit, wait_port
+import stand
+from stand import ROOT, Load, Process, build, free_port, nginx, program, raise_file_limit, wait_port
 
 MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so")
 WORDS = """account address amount available billing blue board book camera category change color comment company contact
@@ -130,6 +130,7 @@ KINDS = {
     "multipart, a file, 9 KB": (upload, 9 << 10),
     "XML, 9 KB": (xml, 9 << 10),
     "GET, answered with 8 KB of HTML": (page, PAGE),
+    "multipart, a file, 1 MB": (upload, 1 << 20),
 }
 SIZES = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
 GROWTH = {"form": form, "JSON": document, "multipart": upload, "XML": xml, "HTML answer": page}
@@ -161,18 +162,11 @@ def request(make, size, number, values):
 
 
 def pool(folder, make, size, values="fresh"):
-    """A script for wrk that goes through requests that differ as `values` says."""
+    """A file of requests that differ as `values` says."""
     count = 1 if values == "repeated" else max(20, min(4000, (32 << 20) // max(size, 1)))
-    own = pathlib.Path(tempfile.mkdtemp(dir=folder))
-    for number in range(count):
-        (own / str(number)).write_bytes(request(make, size, number, values))
-    script = own / "pool.lua"
-    script.write_text(
-        f"local pool, at = {{}}, 0\nfor n = 0, {count - 1} do\n"
-        f'  local file = io.open("{own}/" .. n, "rb")\n  pool[n] = file:read("*a")\n  file:close()\nend\n'
-        f"request = function() at = (at + 1) % {count} return pool[at] end\n"
-    )
-    return script
+    handle, name = tempfile.mkstemp(dir=folder)
+    os.close(handle)
+    return stand.pool(pathlib.Path(name), (request(make, size, number, values) for number in range(count)))
 
 
 def rules(folder, crs, paranoia, engine="On"):
@@ -243,24 +237,23 @@ class Refused(Exception):
     """Not every request was answered with 200."""
 
 
-def load(proxy, script, seconds):
+def load(proxy, requests, binaries, seconds):
     before = proxy.cpu()
-    command = [program("wrk"), "-t1", "-c8", f"-d{seconds}s", "--timeout", "60s", "-s", script, f"http://127.0.0.1:{proxy.port}/"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    out = Load(binaries, requests, connections=8).run(proxy.port, seconds)
     used = proxy.cpu() - before
-    requests = int(re.search(r"(\d+) requests in", out)[1])
-    if "Non-2xx" in out or not requests:
+    good = out["good"]["count"]
+    if not good or out["refused"]["count"]:
         raise Refused(f"{proxy.kind}: not every request was answered with 200\n{out}")
-    return used / requests * 1e6
+    return used / good * 1e6
 
 
-def measure(proxies, scripts, options):
+def measure(proxies, scripts, binaries, options):
     """Median CPU per request, by (script, proxy)."""
     results = {}
     for number in range(options.rounds):
         for name, script in scripts.items():
             for proxy in proxies:
-                results.setdefault((name, proxy.kind), []).append(load(proxy, script, options.seconds))
+                results.setdefault((name, proxy.kind), []).append(load(proxy, script, binaries, options.seconds))
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     return {key: (statistics.median(costs), min(costs), max(costs)) for key, costs in results.items()}
 
@@ -288,7 +281,7 @@ def kinds(folder, binaries, origin, options, proxies):
         proxies.append(palisade(f"palisade-{level}", binaries, folder, origin, f"{{check: waf, rules: [{conf}]}}"))
         if not options.no_modsecurity:
             proxies.append(modsecurity(f"modsecurity-{level}", folder, origin, conf))
-    results = measure(proxies, scripts, options)
+    results = measure(proxies, scripts, binaries, options)
     print("\n| request | values | paranoia | bare Pingora | Palisade, no checks | Palisade | nginx + ModSecurity | ModSecurity / Palisade |")
     print("|---|---|---|---|---|---|---|---|")
     for script in scripts:
@@ -311,7 +304,7 @@ def growth(folder, binaries, origin, options, proxies):
         cells, per = [], []
         for size in SIZES:
             try:
-                cost = load(proxies[0], pool(folder, make, size), options.seconds)
+                cost = load(proxies[0], pool(folder, make, size), binaries, options.seconds)
             except Refused:
                 # More work than the budget of one request.
                 cells.append("refused")

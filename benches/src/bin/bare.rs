@@ -1,4 +1,4 @@
-//! A bare Pingora proxy: the floor that Palisade's own cost is added to. `bare LISTEN UPSTREAM`, one worker thread,
+//! A bare Pingora proxy: the floor that Palisade's own cost is added to. `bare LISTEN UPSTREAM [THREADS]`, one worker thread unless told,
 //! the same allocator and build profile as the gateway, and nothing else.
 
 use async_trait::async_trait;
@@ -29,14 +29,15 @@ impl ProxyHttp for Bare {
 fn main() -> Result<(), String> {
     let mut arguments = std::env::args().skip(1);
     let (Some(listen), Some(upstream)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: bare LISTEN UPSTREAM".to_owned());
+        return Err("usage: bare LISTEN UPSTREAM [THREADS]".to_owned());
     };
     let upstream = upstream
         .parse()
         .map_err(|fault| format!("{upstream}: {fault}"))?;
+    let threads = arguments.next().map_or(Ok(1), |text| text.parse());
     let conf = ServerConf {
-        threads: 1,
-        upstream_keepalive_pool_size: 128,
+        threads: threads.map_err(|fault| format!("threads: {fault}"))?,
+        upstream_keepalive_pool_size: 256,
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
