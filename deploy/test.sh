@@ -72,7 +72,8 @@ cargo_deny() { # built without optimisation: it runs for seconds and builds for 
 install() {
     packages cmake=cmake gcc=gcc g++=g++ make=make pkg-config=pkg-config nginx-light=nginx curl=curl openssl=openssl \
         ca-certificates=/etc/ssl/certs/ca-certificates.crt python3=python3 nodejs=node npm=npm \
-        redis-tools=redis-cli sqlmap=sqlmap chromium=chromium modsecurity-crs=/usr/share/modsecurity-crs
+        redis-tools=redis-cli sqlmap=sqlmap chromium=chromium modsecurity-crs=/usr/share/modsecurity-crs \
+        valgrind=valgrind
     python3 -c 'import ensurepip' 2>/dev/null || packages python3-venv=/missing
     need_rust
     mkdir -p "$deps"
@@ -139,6 +140,11 @@ schema() {
         { say "policies/palisade.schema.json is stale: palisade schema > policies/palisade.schema.json"; return 1; }
 }
 
+# Instructions of every check, held to benches/baselines.tsv.
+instructions() {
+    cargo build -q --locked --profile micro -p benches --no-default-features --features micro --bin micro && target/micro/micro check
+}
+
 install
 [ "${1:-all}" = install ] && exit 0
 step "cargo-deny" cargo_deny
@@ -151,6 +157,7 @@ step "tests" tests
 step "doctests" doctests
 step "policies" policies
 step "schema" schema
+step "instructions" instructions
 [ ${#failures[@]} -eq 0 ] || say "failed: ${failures[*]}"
 say "$SECONDS s in all"
 say "$passed passed, $failed failed"
