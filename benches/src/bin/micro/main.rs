@@ -9,7 +9,7 @@
 //! | `micro profile NAME` | leaves a callgrind file of one bench, with its callers, for a flame graph |
 //! | `micro group GROUP FOLDER [ONE\|=]` | what the others run under callgrind |
 //!
-//! Each group of benches is one process. Callgrind counts inside [`measured`] alone and writes a file whenever it is left, so
+//! Each group of benches is one process. Callgrind counts inside [`measured_by_callgrind`] alone and writes a file whenever it is left, so
 //! making ready costs nothing but time.
 
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ impl Bench {
 
 /// What callgrind counts: see [`callgrind::ARGUMENTS`]. Never inlined, and the only function of this name.
 #[inline(never)]
-fn measured(bench: &mut Bench) {
+fn measured_by_callgrind(bench: &mut Bench) {
     for round in 0..ROUNDS {
         (bench.work)(std::hint::black_box(round));
     }
@@ -66,7 +66,7 @@ fn group(group: &Group, folder: &str, only: Option<&str>) -> Result<(), String> 
         for round in ROUNDS..3 * ROUNDS {
             (bench.work)(round);
         }
-        measured(&mut bench);
+        measured_by_callgrind(&mut bench);
         println!("{}", bench.name);
     }
     Ok(())
