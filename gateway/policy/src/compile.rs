@@ -33,7 +33,7 @@ use crate::yaml::{Entry, Node, Value, de, include};
 use faults::Faults;
 use recorded::Recorded;
 use routes::Made;
-use secrets::{Keeper, Vault};
+use secrets::{Keeper, Reading, Vault};
 
 /// What a compilation has in hand.
 struct Build<'t, 's> {
@@ -73,14 +73,20 @@ pub(crate) fn load(
     };
     let rulesets = before.map(|policy| Arc::clone(&policy.rulesets));
     let before = before.map(|policy| &policy.vault);
-    let secrets = &document.secrets.0;
-    let vault = secrets::read(secrets, sources.secretly(), now, before, &mut faults);
+    let mut reading = Reading {
+        sources: sources.secretly(),
+        now,
+        before,
+        ca: document.remote.ca.as_ref(),
+        invent: true,
+    };
+    let (vault, used) = secrets::read(&document.secrets.0, &mut reading, &mut faults);
     let build = Build {
         tree: &tree,
         sources,
         keeper: Keeper {
             vault: &vault,
-            used: BTreeSet::new(),
+            used,
         },
         faults,
         now,
@@ -124,13 +130,19 @@ pub(crate) fn outline(
     let token = admin.and_then(|admin| admin.token.clone());
     let wanted = of_state.into_iter().chain([token]);
     let wanted: Vec<_> = wanted.flatten().collect();
-    let named = |(name, _): &(String, spec::Secret)| wanted.contains(name);
-    document.secrets.0.retain(named);
-    let secrets = &document.secrets.0;
-    let vault = secrets::read(secrets, sources.secretly(), now, None, &mut faults);
+    secrets::only(&mut document.secrets.0, &wanted);
+    let mut reading = Reading {
+        sources: sources.secretly(),
+        now,
+        before: None,
+        ca: document.remote.ca.as_ref(),
+        // An invented token would be sent to whoever listens.
+        invent: false,
+    };
+    let (vault, used) = secrets::read(&document.secrets.0, &mut reading, &mut faults);
     let mut keeper = Keeper {
         vault: &vault,
-        used: BTreeSet::new(),
+        used,
     };
     let address = admin.and_then(|admin| admin.address.parse().ok());
     let tokens = admin

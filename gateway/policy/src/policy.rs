@@ -9,7 +9,7 @@ use crate::cases::Case;
 use crate::checks::waf::Known;
 use crate::checks::{Check, Edit, Hearing};
 use crate::compile;
-use crate::compile::secrets::Vault;
+use crate::compile::secrets::{self, Vault};
 use crate::decision::{CheckId, Decision, Effects, RouteId, UpstreamId};
 use crate::fault::Fault;
 use crate::io::{Io, Key, Now};
@@ -17,6 +17,7 @@ use crate::request::{Facts, Identity, Request};
 use crate::response::ResponseNeed;
 use crate::route::Router;
 use crate::run::{self, Plan, Watch};
+use crate::settings::secret::About;
 use crate::settings::{Admin, Settings, State, Upstream};
 use crate::sources::Sources;
 
@@ -144,6 +145,12 @@ impl Policy {
     #[must_use]
     pub fn reload_at(&self) -> Option<u64> {
         self.until
+    }
+
+    /// What may be told about its secrets, by name.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<About> {
+        secrets::about(&self.vault)
     }
 
     /// The requests under `tests:`, with the decisions they must get.

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::networks::Networks;
 
+pub mod secret;
 mod state;
 
 pub use state::{Reach, Redis, State, StateKind};

@@ -4,6 +4,7 @@
 pub(crate) mod case;
 pub(crate) mod gateway;
 pub(crate) mod route;
+pub(crate) mod secret;
 pub(crate) mod upstream;
 pub(crate) mod value;
 
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::checks::OnError;
-use crate::scalar::Duration;
+pub(crate) use secret::{Secret, Source};
 use value::{Entries, Moment, OneOrMany, Percent, Raw};
 
 /// A Palisade policy: who may come in, what is checked, where it goes.
@@ -107,31 +108,6 @@ pub(crate) enum ModeWord {
     Observe,
     /// Not asked at all.
     Disabled,
-}
-
-/// A secret: where it is found, and what else is accepted while it is replaced.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Secret {
-    /// Environment variable that holds it.
-    pub(crate) env: Option<String>,
-    /// File that holds it; one trailing line end is not part of it.
-    pub(crate) file: Option<String>,
-    /// The value before this one: accepted, never used to make anything new.
-    pub(crate) previous: Option<Source>,
-    /// After a reload that found another value, the one before is accepted for this long. A restart forgets it: name
-    /// it as `previous` when that matters.
-    pub(crate) previous_for: Option<Duration>,
-}
-
-/// Where a secret is found.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Source {
-    /// Environment variable that holds it.
-    pub(crate) env: Option<String>,
-    /// File that holds it.
-    pub(crate) file: Option<String>,
 }
 
 /// What a role may do.

@@ -42,7 +42,7 @@ pub(super) fn within<T: PartialOrd + Copy>(
     }
 }
 
-pub(super) fn seconds(count: u64) -> Duration {
+pub(super) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
