@@ -8,6 +8,7 @@ mod guard;
 mod keys;
 mod listen;
 mod networks;
+mod secrets;
 mod sessions;
 mod tokens;
 
@@ -80,6 +81,7 @@ fn router(admin: Admin) -> Router {
         )
         .route("/sessions/{user}/{id}", delete(sessions::end_one))
         .route("/factors/{user}", get(factors::show).delete(factors::reset))
+        .route("/secrets", get(secrets::list))
         .route("/tokens/revoke", post(tokens::revoke))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{prefix}", delete(keys::revoke))

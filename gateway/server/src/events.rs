@@ -77,7 +77,8 @@ impl Kind {
     pub(crate) fn severity(self) -> Option<&'static str> {
         let Self::Told(word) = self else { return None };
         match word {
-            "network_violation" | "ban_started" => Some("medium"),
+            "network_violation" | "ban_started" | "secret_overdue" => Some("medium"),
+            "secret_failed" => Some("high"),
             word if word.starts_with("emergency_") => Some("high"),
             _ => None,
         }

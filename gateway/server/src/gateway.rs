@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Admin};
 use crate::events::{self, Event, Events, Kind, Target, unix_ms};
 use crate::metrics::Metrics;
+use crate::metrics::secrets::{Secret, Secrets};
 use crate::observe::Watch;
 use crate::policy_file::PolicyFile;
 use crate::reload::{self, Reloader, Status, Trigger};
@@ -104,6 +105,7 @@ impl Gateway {
             folder,
             admin: None,
         };
+        gateway.show_secrets().map_err(|why| why.to_string())?;
         gateway.admin = gateway.open_admin(&settings, options)?;
         reload::watch(Arc::clone(&gateway.reloader)).map_err(|why| why.to_string())?;
         Ok(gateway)
@@ -112,6 +114,25 @@ impl Gateway {
     /// The traffic side: whether it is ready yet.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// How the secrets are, wherever metrics are read.
+    fn show_secrets(&self) -> Result<(), prometheus::Error> {
+        let reloader = Arc::clone(&self.reloader);
+        let read = move || {
+            let now = unix_ms();
+            let secrets = reloader.secrets().into_iter();
+            let seen: Vec<Secret> = secrets
+                .map(|kept| Secret {
+                    age: kept.age(now) as f64 / 1_000.0,
+                    failing: kept.fault.is_some(),
+                    overdue: kept.overdue(now),
+                    name: kept.about.name,
+                })
+                .collect();
+            seen
+        };
+        self.watch.metrics.take(Box::new(Secrets::new(read)?))
     }
 
     fn open_admin(

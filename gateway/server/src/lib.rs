@@ -7,7 +7,7 @@
 //! counters, leases and values · `remote` whom checks ask.
 //!
 //! Map of the control side: `cli` commands · `reload`, `sources` policies from disk · `events`, `metrics` what was seen ·
-//! `admin` the operators' listener · `demo` an application to try it on · `conformance` the CRS suite against a gateway.
+//! `secrets` of providers · `admin` the operators' listener · `demo` an application to try it on · `conformance` the CRS suite against a gateway.
 
 mod admin;
 mod answer;
@@ -38,6 +38,7 @@ pub mod record;
 mod reload;
 mod remote;
 mod reply;
+mod secrets;
 pub mod serve;
 pub mod snapshot;
 mod sources;

@@ -6,6 +6,7 @@ mod groups;
 mod matches;
 mod names;
 mod register;
+pub(crate) mod secrets;
 mod tally;
 mod watched;
 

@@ -3,11 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use policy::fault::{Fault, Weight};
 use policy::{Loaded, Policy};
 
 use crate::events::unix_ms;
+use crate::secrets::{Providers, Trial};
 use crate::sources::{Disk, Seen};
 
 /// Names of a policy in a folder, in order of preference.
@@ -18,6 +20,8 @@ const ROOTS: &[&str] = &["policy.yaml", "palisade.yaml", "policy.yml", "palisade
 pub(crate) struct PolicyFile {
     folder: PathBuf,
     root: String,
+    /// Who is asked for secrets; `None`: nobody, and values are made up.
+    providers: Option<Arc<Providers>>,
 }
 
 impl PolicyFile {
@@ -33,6 +37,7 @@ impl PolicyFile {
             return Ok(Self {
                 folder: path.to_owned(),
                 root: (*root).to_owned(),
+                providers: None,
             });
         }
         let name = path.file_name().and_then(|name| name.to_str());
@@ -40,7 +45,21 @@ impl PolicyFile {
         Ok(Self {
             folder: path.parent().map(Path::to_owned).unwrap_or_default(),
             root: name.to_owned(),
+            providers: None,
         })
+    }
+
+    /// With providers of secrets that are asked. Without them a policy can be looked at and reaches nobody.
+    pub(crate) fn asking(self, providers: Arc<Providers>) -> Self {
+        Self {
+            providers: Some(providers),
+            ..self
+        }
+    }
+
+    /// The providers that are asked.
+    pub(crate) fn providers(&self) -> Option<&Arc<Providers>> {
+        self.providers.as_ref()
     }
 
     /// Where the policy's relative paths start.
@@ -69,7 +88,54 @@ impl PolicyFile {
         &self,
         serving: Option<&Policy>,
     ) -> (Result<Loaded, Vec<Fault>>, Seen) {
-        let mut disk = Disk::new(&self.folder);
+        let Some(providers) = &self.providers else {
+            let (loaded, seen, _) = self.load_with(serving, Trial::default());
+            return (loaded, seen);
+        };
+        let (loaded, seen, trial) = self.verified(providers, serving);
+        match &loaded {
+            Ok(_) => providers.accept(&trial),
+            Err(_) => providers.give_up(),
+        }
+        (loaded, seen)
+    }
+
+    /// With every new value of a secret that a policy can be made with. One that none can be made with is refused, and the
+    /// one before it goes on; when the policy itself has faults, new values wait.
+    fn verified(&self, providers: &Providers, serving: Option<&Policy>) -> Attempt {
+        let first = self.load_with(serving, providers.trial());
+        let Err(faults) = &first.0 else { return first };
+        let offers = first.2.offers().to_vec();
+        if offers.is_empty() {
+            return first;
+        }
+        let mut best = self.load_with(serving, Trial::default());
+        if best.0.is_err() {
+            providers.wait(&offers);
+            return best;
+        }
+        if let [offer] = offers.as_slice() {
+            providers.refuse(offer, &first_of(faults));
+            return best;
+        }
+        // Several at once: each is tried beside those that are good.
+        let mut good = Vec::new();
+        for offer in offers {
+            good.push(offer.clone());
+            let next = self.load_with(serving, Trial::with(good.clone()));
+            match &next.0 {
+                Ok(_) => best = next,
+                Err(faults) => {
+                    providers.refuse(&offer, &first_of(faults));
+                    good.pop();
+                }
+            }
+        }
+        best
+    }
+
+    fn load_with(&self, serving: Option<&Policy>, trial: Trial) -> Attempt {
+        let mut disk = self.disk(trial);
         let now = unix_ms();
         // A policy that makes the loader panic is a bug, but must cost a running gateway nothing.
         let loaded = catch_unwind(AssertUnwindSafe(|| match serving {
@@ -87,12 +153,21 @@ impl PolicyFile {
                 Err(faults)
             }
         };
-        (loaded, disk.into_seen())
+        let (seen, trial) = disk.into_seen();
+        (loaded, seen, trial)
+    }
+
+    fn disk(&self, trial: Trial) -> Disk {
+        let disk = Disk::new(&self.folder);
+        match &self.providers {
+            Some(providers) => disk.asking(Arc::clone(providers), trial),
+            None => disk,
+        }
     }
 
     /// What is known of it without loading it.
     pub(crate) fn outline(&self) -> Option<policy::Outline> {
-        let mut disk = Disk::new(&self.folder);
+        let mut disk = self.disk(Trial::default());
         let outline = || Policy::outline(&self.root, &mut disk, unix_ms());
         catch_unwind(AssertUnwindSafe(outline)).ok().flatten()
     }
@@ -114,6 +189,15 @@ impl PolicyFile {
             message: "the loader failed on this policy: please report it".to_owned(),
         }
     }
+}
+
+/// What a load gave, what it read, and what it asked of providers.
+type Attempt = (Result<Loaded, Vec<Fault>>, Seen, Trial);
+
+/// What an operator should read first.
+fn first_of(faults: &[Fault]) -> String {
+    let error = faults.iter().find(|fault| fault.weight == Weight::Error);
+    error.map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]

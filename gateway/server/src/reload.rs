@@ -2,6 +2,7 @@
 //! the one before it keeps serving. Who asked (a file that changed, a signal, an operator) makes no difference.
 
 mod files;
+mod secrets;
 mod watch;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::snapshot::Shared;
 use crate::sources::Seen;
 
 use files::Files;
+pub(crate) use secrets::Kept;
+use secrets::Watched;
 pub(crate) use watch::watch;
 
 /// Who asked for a reload.
@@ -31,6 +34,8 @@ pub(crate) enum Trigger {
     Admin,
     /// Something in the policy ended by itself.
     Time,
+    /// A provider has another value of a secret.
+    Secret,
 }
 
 impl Trigger {
@@ -40,6 +45,7 @@ impl Trigger {
             Self::Signal => "SIGHUP",
             Self::Admin => "admin listener",
             Self::Time => "something in it has ended",
+            Self::Secret => "a secret has another value",
         }
     }
 }
@@ -68,6 +74,7 @@ pub(crate) struct Reloader {
     attempt: Mutex<()>,
     status: Mutex<Status>,
     files: Mutex<Files>,
+    secrets: Watched,
 }
 
 impl Reloader {
@@ -88,6 +95,7 @@ impl Reloader {
             attempt: Mutex::new(()),
             status: Mutex::new(first),
             files: Mutex::new(Files::new(seen)),
+            secrets: Watched::default(),
         }
     }
 
@@ -112,15 +120,24 @@ impl Reloader {
     /// Every fault, when the policy that served before goes on serving.
     pub(crate) fn reload(&self, trigger: Trigger) -> Result<Status, Vec<String>> {
         let _one = self.attempt.lock();
+        if matches!(trigger, Trigger::Signal | Trigger::Admin) {
+            self.ask_again();
+        }
         // Taken before the load: what changes while it reads is noticed afterwards.
         let mut files = self.files();
         let changed = files.look();
         // Somebody else loaded that change while this one waited for its turn.
-        if trigger == Trigger::File && !changed {
+        let nothing = match trigger {
+            Trigger::File => !changed,
+            Trigger::Secret => !changed && !self.offers(),
+            Trigger::Signal | Trigger::Admin | Trigger::Time => false,
+        };
+        if nothing {
             return Ok(self.status());
         }
         let serving = self.shared.load();
         let (loaded, seen) = self.file.load_after(Some(&serving.policy));
+        self.look_at_secrets(loaded.as_ref().err());
         let outcome = match loaded {
             Ok(loaded) => self.swap(loaded, trigger).map_err(|why| vec![why]),
             Err(faults) => Err(faults

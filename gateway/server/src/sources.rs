@@ -5,10 +5,15 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use glob::{MatchOptions, Pattern};
-use policy::sources::Sources;
+use policy::settings::secret::{Provided, Wanted};
+use policy::sources::{Sources, Unprovided};
+
+use crate::secrets::{Providers, Trial};
 
 /// Largest file: a full MaxMind database and a list of ten million networks fit.
 const LARGEST_FILE: u64 = 512 << 20;
@@ -34,6 +39,8 @@ pub(crate) struct Disk {
     folder: PathBuf,
     seen: Seen,
     total: u64,
+    /// Who is asked for secrets that are not on it.
+    asked: Option<(Arc<Providers>, Trial)>,
 }
 
 impl Disk {
@@ -43,12 +50,22 @@ impl Disk {
             folder: folder.to_owned(),
             seen: Seen::default(),
             total: 0,
+            asked: None,
         }
     }
 
-    /// Everything that was asked for.
-    pub(crate) fn into_seen(self) -> Seen {
-        self.seen
+    /// Secrets that are not on the disk are asked of these; without that, nobody is.
+    pub(crate) fn asking(self, providers: Arc<Providers>, trial: Trial) -> Self {
+        Self {
+            asked: Some((providers, trial)),
+            ..self
+        }
+    }
+
+    /// Everything that was asked for, on the disk and of providers.
+    pub(crate) fn into_seen(self) -> (Seen, Trial) {
+        let trial = self.asked.map(|(_, trial)| trial);
+        (self.seen, trial.unwrap_or_default())
     }
 }
 
@@ -117,6 +134,19 @@ impl Sources for Disk {
     fn env(&mut self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    fn written(&mut self, path: &str) -> Option<u64> {
+        let about = fs::metadata(self.folder.join(path)).ok()?;
+        let since = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_millis()).ok()
+    }
+
+    fn provide(&mut self, wanted: &[Wanted]) -> Vec<Result<Provided, Unprovided>> {
+        match &mut self.asked {
+            Some((providers, trial)) => providers.provide(wanted, trial),
+            None => wanted.iter().map(|_| Err(Unprovided::NotAsked)).collect(),
+        }
+    }
 }
 
 /// `pattern` below `folder`, whose own name is no pattern.
@@ -174,7 +204,7 @@ mod tests {
         assert_eq!(disk.read("here").unwrap(), "x");
         assert_eq!(disk.read("gone").unwrap_err(), "no such file");
         assert_eq!(disk.read("").unwrap_err(), "is a folder");
-        let seen = disk.into_seen();
+        let (seen, _) = disk.into_seen();
         assert!(seen.files.contains(&folder.path().join("gone")));
     }
 

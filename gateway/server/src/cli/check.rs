@@ -4,16 +4,19 @@ use serde_json::json;
 
 use super::paint::{Paint, Tone};
 use super::{Exit, PolicyArgument, faults, say};
+use crate::secrets::Providers;
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Reads everything that the policy reads (lists, rules, databases, keys) and reports every fault at once, with
-its place. Opens no port.
+its place. Opens no port, and neither runs a program nor asks a server for secrets: all that depends on such a secret
+is looked at with an invented value, and a warning says so. With --fetch they are asked.
 
 Examples:
   palisade check policy.yaml
   palisade check /etc/palisade --warnings-are-errors
+  palisade check /etc/palisade --fetch              as the gateway will see it
   palisade check policy.yaml --json | jq '.faults[].message'
 
 Exit codes: 0 no faults, 1 faults, 2 usage.")]
@@ -23,16 +26,28 @@ pub(super) struct Arguments {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// Ask the providers of secrets: run the programs, reach the servers that the policy names.
+    #[arg(long)]
+    fetch: bool,
     /// Exit with 1 for warnings, too.
     #[arg(long)]
     warnings_are_errors: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let file = match arguments.policy.find() {
+    let mut file = match arguments.policy.find() {
         Ok(file) => file,
         Err(exit) => return exit,
     };
+    if arguments.fetch {
+        file = match Providers::start() {
+            Ok(providers) => file.asking(providers),
+            Err(why) => {
+                eprintln!("palisade: providers of secrets: {why}");
+                return Exit::Faults;
+            }
+        };
+    }
     let (loaded, _) = file.load();
     let (hash, routes, found) = match &loaded {
         Ok(loaded) => {

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use policy::settings::{ListenAddress, WhenFull};
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::paint::Paint;
 use super::{Exit, PolicyArgument, faults};
 use crate::gateway::{AdminAt, Gateway, Options};
+use crate::secrets::Providers;
 use crate::store::Store;
 
 /// What it takes.
@@ -29,7 +31,8 @@ Examples:
   palisade run policy.yaml --admin 127.0.0.1:9901 --threads 4
   palisade run policy.yaml --upgrade & kill -QUIT $OLD      replace a running gateway
 
-Exit codes: 0 ended as asked, 1 the policy has faults, 2 usage, 3 cannot start.")]
+Exit codes: 0 ended as asked, 1 the policy has faults, 2 usage, 3 cannot start (a port in use, a store or a provider of
+secrets that gives no answer).")]
 pub(super) struct Arguments {
     #[command(flatten)]
     policy: PolicyArgument,
@@ -88,6 +91,14 @@ pub(super) fn run(arguments: Arguments) -> Exit {
         Ok(file) => file,
         Err(exit) => return exit,
     };
+    let providers = match Providers::start() {
+        Ok(providers) => providers,
+        Err(why) => {
+            eprintln!("palisade: cannot start: providers of secrets: {why}");
+            return Exit::CannotStart;
+        }
+    };
+    let file = file.asking(Arc::clone(&providers));
     // Before the policy, whose keyed names are made with a secret of the store; what is wrong with either is told below.
     let state = file.outline().and_then(|outline| outline.state);
     let state = state.unwrap_or_default();
@@ -108,7 +119,12 @@ pub(super) fn run(arguments: Arguments) -> Exit {
                 file.path().display(),
                 faults::summary(&found)
             );
-            return Exit::Faults;
+            // The policy may be as it should be, and its secrets out of reach for now: worth another try.
+            return if providers.wanting() {
+                Exit::CannotStart
+            } else {
+                Exit::Faults
+            };
         }
     };
     eprint!("{}", faults::text(&loaded.warnings, Paint::stderr()));

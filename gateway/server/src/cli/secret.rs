@@ -1,4 +1,5 @@
-//! `palisade secret`: makes secrets, and replaces one in a file without a moment in which it is missing or half there.
+//! `palisade secret`: makes secrets, replaces one in a file without a moment in which it is missing or half there, and
+//! shows how those of a running gateway are.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::remote_admin::At;
 use super::{Exit, say};
 
 /// What it takes.
@@ -17,7 +21,8 @@ use super::{Exit, say};
 Examples:
   palisade secret generate                                    32 random bytes, as text
   palisade secret generate --kind ed25519 --out keys/tokens   keys/tokens and keys/tokens.pub, in PEM
-  palisade secret rotate /run/secrets/jwt                     the old value goes to /run/secrets/jwt.previous")]
+  palisade secret rotate /run/secrets/jwt                     the old value goes to /run/secrets/jwt.previous
+  palisade secret list --policy policy.yaml                   provider, age and faults of each, never a value")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +46,23 @@ Examples:
   palisade secret rotate /run/secrets/jwt
   palisade secret rotate /run/secrets/jwt --previous /run/secrets/jwt.old --bytes 64")]
     Rotate(Rotate),
+    /// How the secrets of a running gateway are: provider, age, faults. Never a value.
+    #[command(
+        visible_alias = "status",
+        after_help = "\
+Examples:
+  palisade secret list --policy policy.yaml
+  palisade secret list --json | jq '.secrets[] | select(.fault)'
+
+Exit codes: 0 none fails, 1 some do, 3 no gateway there."
+    )]
+    List {
+        #[command(flatten)]
+        at: At,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -98,6 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let done = match &arguments.command {
         Command::Generate(generate) => generate.run(),
         Command::Rotate(rotate) => rotate.run(),
+        Command::List { at, json } => return list(at, *json),
     };
     match done {
         Ok(said) => {
@@ -109,6 +132,60 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             Exit::Faults
         }
     }
+}
+
+fn list(at: &At, json: bool) -> Exit {
+    let mut failing = false;
+    let shown = at.show(|remote| {
+        let answer = remote.ask(&Method::GET, "/secrets", None)?;
+        let secrets = answer.get("secrets").and_then(Value::as_array);
+        let secrets: Vec<&Value> = secrets.into_iter().flatten().collect();
+        failing = secrets
+            .iter()
+            .any(|one| !one.get("fault").is_none_or(Value::is_null));
+        if json {
+            return Ok(format!("{answer}\n"));
+        }
+        Ok(secrets.into_iter().map(line).collect())
+    });
+    match shown {
+        Exit::Ok if failing => Exit::Faults,
+        shown => shown,
+    }
+}
+
+/// `jwt  vault  3d old  https://…  previous until …  OVERDUE  FAILING since …: why`.
+fn line(secret: &Value) -> String {
+    let text = |key: &str| secret.get(key).and_then(Value::as_str).unwrap_or_default();
+    let age = secret.get("age_seconds").and_then(Value::as_u64);
+    let age = match age.unwrap_or(0) {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7_200 => format!("{}m", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    };
+    let mut line = format!(
+        "{:20} {:8} {age:>5} old  {}",
+        text("name"),
+        text("provider"),
+        text("place")
+    );
+    let previous = secret.get("previous_until").and_then(Value::as_array);
+    for until in previous.into_iter().flatten() {
+        let until = until.as_str().unwrap_or("it is taken out of the policy");
+        line.push_str(&format!("  previous until {until}"));
+    }
+    if secret.get("overdue").and_then(Value::as_bool) == Some(true) {
+        line.push_str("  OVERDUE");
+    }
+    if !text("fault").is_empty() {
+        line.push_str(&format!(
+            "  FAILING since {}: {}",
+            text("failing_since"),
+            text("fault")
+        ));
+    }
+    line + "\n"
 }
 
 impl Generate {

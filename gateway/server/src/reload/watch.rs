@@ -31,6 +31,7 @@ const POLL: Duration = Duration::from_secs(3);
 /// When the thread cannot be started.
 pub(crate) fn watch(reloader: Arc<Reloader>) -> std::io::Result<()> {
     let (hint, hints) = bounded(1);
+    reloader.serve_secrets(hint.clone());
     let notifier = Notifier::new(hint);
     std::thread::Builder::new()
         .name("reload".to_owned())
@@ -52,10 +53,13 @@ fn follow(reloader: &Reloader, mut notifier: Notifier, hints: &Receiver<()>) {
         // What goes wrong is in the log and the events already.
         if reloader.files().look() {
             let _ = reloader.reload(Trigger::File);
+        } else if reloader.offers() {
+            let _ = reloader.reload(Trigger::Secret);
         } else if due.is_some() && due != ended {
             let _ = reloader.reload(Trigger::Time);
         }
         ended = due;
+        reloader.look_at_ages();
     }
 }
 

@@ -16,6 +16,7 @@ use policy::io::{Call, FetchFault};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use zeroize::Zeroizing;
 
 /// For the TCP connection alone, to one address; the call's own timeout holds besides.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -79,6 +80,36 @@ impl Client {
         let status = answer.status().as_u16();
         let body = whole(answer.into_body(), call.max).await?;
         Ok((status, body))
+    }
+}
+
+impl Client {
+    /// The same for what nobody else may read: the body is wiped when it is done with. What the connection held of it on
+    /// the way is not.
+    ///
+    /// # Errors
+    /// As [`Client::call`], as a sentence that repeats nothing of the answer.
+    pub(crate) async fn secretly(
+        &self,
+        request: Request<Bytes>,
+        max: usize,
+    ) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+        let answer = self.0.request(request.map(Full::new)).await;
+        let answer = answer.map_err(|why| chain(&why))?;
+        let (status, mut body) = (answer.status().as_u16(), answer.into_body());
+        // Growing would leave copies behind.
+        let mut all = Zeroizing::new(Vec::with_capacity(max));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|why| chain(&why))?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            if all.len() + piece.len() > max {
+                return Err(format!("the answer is longer than {max} bytes"));
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok((status, all))
     }
 }
 
