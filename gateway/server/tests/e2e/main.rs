@@ -27,6 +27,7 @@ mod path;
 mod reload;
 mod remote;
 mod responses;
+mod secrets;
 mod sessions;
 mod slow;
 mod smuggling;

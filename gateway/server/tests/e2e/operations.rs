@@ -295,6 +295,39 @@ fn prometheus_rules_and_scrape_settings_are_valid() {
     );
 }
 
+#[test]
+fn a_failing_secret_raises_an_alert_and_a_short_one_does_not() {
+    let rules = crate::support::certs::root().join("deploy/prometheus/palisade.rules.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    let alert = |name: &str, severity: &str, text: &str| {
+        format!(
+            "exp_alerts: [{{exp_labels: {{instance: g, secret: {name}, severity: {severity}}}, exp_annotations: {{{text}}}}}]"
+        )
+    };
+    let failing = alert(
+        "jwt",
+        "critical",
+        "summary: \"g: secret jwt cannot be had, or its new value does not fit\", description: \"The last good value serves on. `palisade secret list` and the event secret_failed say why. A restart may fail.\"",
+    );
+    let overdue = alert(
+        "pii",
+        "warning",
+        "summary: \"g: secret pii is older than its rotate_after\"",
+    );
+    let tests = format!(
+        "rule_files: [{}]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n      - {{series: 'palisade_secret_failing{{instance=\"g\", secret=\"jwt\"}}', values: '0x4 1x10'}}\n      - {{series: 'palisade_secret_failing{{instance=\"g\", secret=\"csrf\"}}', values: '0 1 1 0x12'}}\n      - {{series: 'palisade_secret_overdue{{instance=\"g\", secret=\"pii\"}}', values: '1x70'}}\n    alert_rule_test:\n      - {{eval_time: 9m, alertname: PalisadeSecretFailing, exp_alerts: []}}\n      - {{eval_time: 11m, alertname: PalisadeSecretFailing, {failing}}}\n      - {{eval_time: 61m, alertname: PalisadeSecretOverdue, {overdue}}}\n",
+        rules.display()
+    );
+    let file = folder.path().join("tests.yaml");
+    std::fs::write(&file, tests).unwrap();
+    crate::support::tools::stdout(
+        program("promtool")
+            .args(["test", "rules"])
+            .arg(file)
+            .stderr(Stdio::inherit()),
+    );
+}
+
 /// Every metric that the alert rules and the dashboard name exists.
 #[test]
 fn rules_and_dashboard_name_metrics_that_exist() {
@@ -319,6 +352,7 @@ fn rules_and_dashboard_name_metrics_that_exist() {
             "{check: jwt, jwks_url: \"http://127.0.0.1:1/keys\", algorithms: [ES256]}",
         )
         .check("emergency", "{check: break_glass, passes: [nets]}")
+        .top("secrets: {unused: {env: PATH}}")
         .route("{name: token, match: {path: /token}, to: app, use: [emergency, nets, token]}")
         .route(
             "{name: all, match: {path: \"/*\"}, to: app, use: [nets, limit, scan], public: test}",

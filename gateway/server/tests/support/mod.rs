@@ -9,6 +9,7 @@ pub(crate) mod ports;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod tools;
+pub(crate) mod vault;
 
 use std::time::{Duration, Instant};
 
