@@ -19,6 +19,7 @@ mod run;
 mod schema;
 mod secret;
 mod session;
+mod state;
 mod test;
 mod token;
 mod waf;
@@ -102,8 +103,10 @@ enum Command {
     Mfa(mfa::Arguments),
     /// Have a running gateway read its policy again.
     Reload(reload::Arguments),
-    /// Make secrets, and replace one in its file.
+    /// Make secrets, replace one in its file, and show how those of a running gateway are.
     Secret(secret::Arguments),
+    /// Seal a state file anew.
+    State(state::Arguments),
     /// Call tokens back, at a running gateway.
     Token(token::Arguments),
     /// Tell what is enforced where, what is only observed, what is public.
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Mfa(arguments) => mfa::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Secret(arguments) => secret::run(&arguments),
+        Command::State(arguments) => state::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Waf(arguments) => waf::run(&arguments),

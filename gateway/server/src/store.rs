@@ -17,7 +17,7 @@ use policy::io::{Key, Now, Space, StoreFault};
 use policy::key::Keys;
 use policy::limit::{Lease, Limit, Standing};
 use policy::memory::{Bounds, Memory, Stats};
-use policy::settings::{State, StateKind};
+use policy::settings::{Secret, State, StateKind};
 use prometheus::core::Collector;
 
 use self::redis::Redis;
@@ -322,6 +322,14 @@ impl Store {
     pub fn sweep(&self, now: Now) {
         self.memory.sweep(now, 4096);
     }
+}
+
+/// Seals all values of a state file anew; gives how many there are.
+///
+/// # Errors
+/// A sentence when it is in use, damaged, or was not sealed so; it is unchanged then.
+pub(crate) fn reseal(path: &Path, was: &[Secret], now: &[Secret]) -> Result<usize, String> {
+    file::reseal(path, &Seal::new(was), &Seal::new(now))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! acknowledged, and seen by anybody, only after the commit that holds it is on disk; changes that wait together are
 //! committed together. Counters and leases are not kept here: a restart forgets them.
 
+mod reseal;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -22,6 +24,8 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::meter::{Meter, Operation};
 use super::seal::{self, Seal};
+
+pub(super) use reseal::reseal;
 
 /// Place → end (Unix milliseconds, little endian) and value.
 const VALUES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("values/1");

@@ -132,6 +132,99 @@ fn a_state_file_that_cannot_be_used_is_told_at_the_start() {
 }
 
 #[test]
+fn a_file_is_sealed_later_sealed_with_another_key_and_unsealed() {
+    let origin = Origin::start();
+    let (plain, sealed) = (
+        "state: {kind: file, path: state.redb}",
+        "state: {kind: file, path: state.redb, seal: seal}",
+    );
+    let mut gateway = Gateway::start(&plan(&origin, plain));
+    let policy = gateway.policy().display().to_string();
+    let key = "0123456789abcdef0123456789abcdef";
+    let cli = |seal: &str, words: &[&str]| {
+        let run = palisade()
+            .args(words)
+            .env("SEAL", seal)
+            .env("REDIS", "x")
+            .output();
+        let run = run.unwrap();
+        let said = [run.stdout, run.stderr].concat();
+        (
+            run.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let listed = |gateway: &Gateway| {
+        let known = cli(
+            key,
+            &[
+                "allow",
+                "list",
+                "mia",
+                "--policy",
+                &gateway.policy().display().to_string(),
+            ],
+        );
+        assert!(known.1.contains("192.0.2.0/24"), "{known:?}");
+    };
+    let added = cli(
+        key,
+        &["allow", "add", "mia", "192.0.2.0/24", "--policy", &policy],
+    );
+    assert_eq!(added.0, Some(0), "{added:?}");
+    listed(&gateway);
+    let reseal = ["state", "reseal", &policy, "--was", "plain"];
+    let used = cli(key, &reseal);
+    assert!(
+        used.0 == Some(3) && used.1.contains("another process uses it"),
+        "{used:?}"
+    );
+    let holds = |gateway: &Gateway, what: &[u8]| {
+        let file = std::fs::read(gateway.path("state.redb")).unwrap();
+        file.windows(what.len()).any(|part| part == what)
+    };
+    assert!(holds(&gateway, b"192.0.2.0/24"));
+    gateway.kill();
+    gateway.replace(&plan(&origin, sealed));
+    let refused = cli(key, &["run", "--admin", "off", &policy]);
+    assert!(
+        refused.0 == Some(3) && refused.1.contains("state reseal --was plain"),
+        "{refused:?}"
+    );
+    let done = cli(key, &reseal);
+    assert_eq!(done.0, Some(0), "{done:?}");
+    assert!(
+        !holds(&gateway, b"192.0.2.0/24"),
+        "no page keeps what was plain"
+    );
+    gateway.again();
+    listed(&gateway);
+    gateway.kill();
+    // The wrong key changes nothing.
+    let other = "another key of the seal, long enough";
+    write(
+        &gateway.path("wrong.key"),
+        b"not this one, although it is long",
+    );
+    let wrong = gateway.path("wrong.key").display().to_string();
+    let refused = cli(other, &["state", "reseal", &policy, "--was", &wrong]);
+    assert!(
+        refused.0 == Some(3) && refused.1.contains("sealed with another one"),
+        "{refused:?}"
+    );
+    gateway.again();
+    listed(&gateway);
+    gateway.kill();
+    gateway.replace(&plan(&origin, plain));
+    write(&gateway.path("old.key"), key.as_bytes());
+    let old = gateway.path("old.key").display().to_string();
+    let done = cli(key, &["state", "reseal", &policy, "--was", &old]);
+    assert_eq!(done.0, Some(0), "{done:?}");
+    gateway.again();
+    listed(&gateway);
+}
+
+#[test]
 fn gateways_on_one_redis_count_and_ban_together() {
     let (origin, redis) = (Origin::start(), Redis::start());
     let state = shared(&redis.address(), ", sync: 50ms");
