@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
 use crate::limit::Standing;
+use crate::markup::Given;
 use crate::request::{Facts, Identity};
 
 /// Position of a route in its policy.
@@ -293,6 +294,8 @@ pub struct Effects {
     pub response: SmallVec<[(HeaderName, HeaderValue); 4]>,
     /// Fields that the upstream request gets in place of the client's; `None` removes. Hop by hop ones are not among them.
     pub upstream: SmallVec<[(HeaderName, Option<HeaderValue>); 1]>,
+    /// What the page that comes is given on its way.
+    pub markup: Option<Box<Given>>,
     /// What happened that deserves an event of its own: a log-in, an enrolment, a ban.
     pub told: SmallVec<[Told; 1]>,
 }

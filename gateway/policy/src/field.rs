@@ -2,6 +2,8 @@
 //! `cookie.user`, `basic` (the user of Basic authentication). Read for what a check wants to know of a log-in, never to
 //! decide what is an attack: that is the WAF's.
 
+use std::ops::ControlFlow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
@@ -90,6 +92,28 @@ impl Field {
         (!found.is_empty() && found.len() <= LONGEST).then(|| found.to_owned())
     }
 
+    /// The only value of a field of a multipart form, trimmed.
+    #[must_use]
+    pub fn part(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
+        let Self::Form(name) = self else { return None };
+        let kind = request.headers.get(CONTENT_TYPE)?.as_bytes();
+        let multipart = waf::body::Kind::of(kind) == Ok(Some(waf::body::Kind::Multipart));
+        let mut parts = Parts {
+            name: name.as_bytes(),
+            found: None,
+            count: 0,
+        };
+        let limits = waf::body::Limits {
+            total: body.len(),
+            ..waf::body::Limits::default()
+        };
+        multipart.then_some(())?;
+        waf::body::parse(waf::body::Kind::Multipart, kind, body, &limits, &mut parts).ok()?;
+        let found = parts.found.filter(|_| parts.count == 1)?;
+        let found = found.trim();
+        (!found.is_empty() && found.len() <= LONGEST).then(|| found.to_owned())
+    }
+
     /// The value to the letter, for what opens a door: `None` as well when the application could read another one, because
     /// a name is there twice, in another case, in query and body, or because readers trim, decode or split differently.
     #[must_use]
@@ -127,6 +151,44 @@ impl Field {
             Self::Basic => basic(request.headers),
         };
         found.filter(|found| sound(found))
+    }
+}
+
+/// Looks for one field among the parts of a form.
+struct Parts<'n> {
+    name: &'n [u8],
+    found: Option<String>,
+    count: usize,
+}
+
+impl waf::body::Sink for Parts<'_> {
+    fn pair(&mut self, name: &[u8], value: &[u8], _: &[u8]) -> ControlFlow<()> {
+        if name == self.name {
+            self.count += 1;
+            self.found = std::str::from_utf8(value).ok().map(str::to_owned);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn file(&mut self, _: waf::body::File<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn part_header(&mut self, _: &[u8], _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn text(&mut self, _: &[u8], _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn attribute(&mut self, _: &[u8], _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn flaw(&mut self, _: waf::body::Flaw) -> ControlFlow<()> {
+        // Another reader may find another value; whoever does not know the right one gains nothing by that.
+        ControlFlow::Continue(())
     }
 }
 

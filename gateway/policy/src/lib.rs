@@ -3,7 +3,7 @@
 //!
 //! Map: `yaml` text → located tree · `spec` → typed document · `compile` → [`Policy`] · `route` finds the route ·
 //! [`request`] the borrowed view that checks see · [`run`] asks a route's checks in order · [`checks`] the closed list
-//! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`cases`] requests with the
+//! of checks · [`decision`] what comes out · [`response`] answers under judgement · [`markup`] pages given what their forms need · [`cases`] requests with the
 //! decisions they must get · [`document`] YAML that is no policy · [`schema()`] for editors.
 
 pub mod answered;
@@ -27,6 +27,7 @@ pub mod invented;
 pub mod io;
 pub mod key;
 pub mod limit;
+pub mod markup;
 pub mod memory;
 pub mod networks;
 mod pages;

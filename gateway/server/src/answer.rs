@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use policy::codec::Codings;
@@ -16,7 +16,8 @@ use policy::response::{BodyNeed, ResponseStep, Unread};
 use policy::run::Unwatched;
 
 use crate::ctx::Ctx;
-use crate::gated::{Body, Gated, fault};
+use crate::gated::{Body, Gated, Tie, fault};
+use crate::given::{self, Giving};
 use crate::reply::Dress;
 use crate::snapshot::{Shared, Snapshot};
 use crate::withheld::Withheld;
@@ -59,7 +60,54 @@ pub(crate) fn header(
         effects: ctx.decision.as_ref().map(|decision| &decision.effects),
         id: ctx.facts.id.as_str(),
     };
-    dress.put_on(response)
+    dress.put_on(response)?;
+    give(session, response, ctx)
+}
+
+/// From here on the session gives the page what a check left for it.
+fn give(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut Ctx,
+) -> pingora_core::Result<()> {
+    let Some(decision) = &mut ctx.decision else {
+        return Ok(());
+    };
+    let Some(mut markup) = decision.effects.markup.take() else {
+        return Ok(());
+    };
+    if declared(response) == Some(0) {
+        return Ok(());
+    }
+    let asked = session.req_header();
+    let (method, version) = (asked.method.clone(), asked.version);
+    given::header(response, &method, version)?;
+    if version == Version::HTTP_10 {
+        // Its end is that of the connection: the client knows no chunks.
+        session.set_keepalive(None);
+    }
+    if !markup.settle(&response.headers) {
+        ctx.facts.detail = "script_forbidden";
+    }
+    if method == Method::HEAD {
+        return Ok(());
+    }
+    if tie(session, ctx)?.give(Giving::new(*markup)) {
+        Ok(())
+    } else {
+        fault(Reason::Internal)
+    }
+}
+
+/// To the session, made one of ours.
+fn tie<'c>(session: &mut Session, ctx: &'c mut Ctx) -> pingora_core::Result<&'c Arc<Tie>> {
+    let Some(connection) = &ctx.connection else {
+        return fault(Reason::Internal);
+    };
+    let session = &mut session.downstream_session;
+    Ok(ctx
+        .tie
+        .get_or_insert_with(|| Gated::install(session, Body::None, Arc::clone(connection))))
 }
 
 /// Cuts an answer that grows past the maximum: the client sees that it is incomplete.
@@ -150,15 +198,8 @@ fn withhold(
     ctx: &mut Ctx,
     withheld: Arc<Withheld>,
 ) -> pingora_core::Result<()> {
-    let Some(connection) = &ctx.connection else {
-        return fault(Reason::Internal);
-    };
-    let session = &mut session.downstream_session;
-    let tie = ctx
-        .tie
-        .get_or_insert_with(|| Gated::install(session, Body::None, Arc::clone(connection)));
     ctx.withheld = Some(Arc::clone(&withheld));
-    if tie.withhold(withheld) {
+    if tie(session, ctx)?.withhold(withheld) {
         Ok(())
     } else {
         fault(Reason::Internal)

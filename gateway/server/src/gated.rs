@@ -21,6 +21,7 @@ use policy::decision::Reason;
 use policy::settings::Hardening;
 
 use crate::downstream::connection::Connection;
+use crate::given::Giving;
 use crate::held::Hold;
 use crate::withheld::Withheld;
 
@@ -125,6 +126,8 @@ pub(crate) struct Tie {
     over: AtomicBool,
     /// The answer, when it waits for its verdict.
     withheld: OnceLock<Arc<Withheld>>,
+    /// The answer, when it is given something on its way.
+    given: OnceLock<Giving>,
 }
 
 impl Tie {
@@ -135,6 +138,11 @@ impl Tie {
     /// False: an answer is withheld already.
     pub(crate) fn withhold(&self, answer: Arc<Withheld>) -> bool {
         self.withheld.set(answer).is_ok()
+    }
+
+    /// False: the answer is given something already.
+    pub(crate) fn give(&self, giving: Giving) -> bool {
+        self.given.set(giving).is_ok()
     }
 }
 
@@ -224,15 +232,26 @@ impl CustomSession for Gated {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let Some(withheld) = self.tie.withheld.get() else {
+        let (withheld, given) = (self.tie.withheld.get(), self.tie.given.get());
+        if withheld.is_none() && given.is_none() {
             return self.inner.response_duplex_vec(tasks).await;
+        }
+        let ready = match withheld {
+            Some(withheld) => withheld.take(tasks)?,
+            None => tasks,
         };
-        let ready = withheld.take(tasks)?;
+        // Rules judge what the application sent.
+        let ready = match given {
+            Some(given) => given.take(ready),
+            None => ready,
+        };
         if ready.is_empty() {
             return Ok(false);
         }
         let ended = self.inner.response_duplex_vec(ready).await;
-        withheld.written();
+        if let Some(withheld) = withheld {
+            withheld.written();
+        }
         ended
     }
 

@@ -24,6 +24,7 @@ mod forward;
 mod gate;
 mod gated;
 mod gateway;
+mod given;
 mod handover;
 mod heard;
 mod held;

@@ -1,5 +1,5 @@
 //! `csrf`: whether a request that changes something was made by a page of the application. Signed double submit, bound to
-//! the session, and what browsers say of the page. Establishes no session and reads no answers.
+//! the session, and what browsers say of the page. Establishes no session.
 
 use std::time::Duration;
 
@@ -9,29 +9,37 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use super::cors::origin::Origins;
-use super::{Gives, Needs, ResponseWork, Turn};
+use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::asker::Asker;
 use crate::context::Context;
 use crate::cookie::{self, SameSite};
-use crate::decision::{Answer, Reason};
+use crate::decision::{Answer, Effects, Reason};
 use crate::field::Field;
 use crate::io::{BodyFault, Io, Key};
-use crate::request::Request;
+use crate::request::{Await, Facts, Request};
 use crate::scalar;
 
+mod inject;
+mod script;
 mod site;
 #[cfg(test)]
 mod tests;
 mod token;
 
+pub use inject::Inject;
+pub(crate) use inject::escaped;
+
+use inject::Injection;
 use site::{Maker, Pages};
 use token::{Flaw, Signer};
 
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// Largest body that is read for a form's field, in bytes.
+/// Largest body that is read for a form's field, in bytes, unless the policy says otherwise.
 const FORM: u64 = 1 << 20;
+/// Holding more than this per request is a denial of service waiting to happen.
+const MOST_FORM: u64 = 256 << 20;
 
 /// Refuses requests that another site's page had a browser send. Answers to safe methods (GET, HEAD) set a cookie with a
 /// signed token; every other method must send its value back, in a header or a field of a form. The token is bound to the
@@ -56,9 +64,13 @@ pub struct Spec {
     secure: bool,
     /// Header that carries the token. Default X-CSRF-Token.
     header: Option<String>,
-    /// Field that carries it where the header does not, such as form.csrf_token. Of the body the first 1 MiB is held, and
-    /// urlencoded forms and JSON are read.
+    /// Field that carries it where the header does not, such as form.csrf_token: of urlencoded and multipart forms, or JSON.
+    /// The body is held for it. Default form.csrf_token where `inject` fills forms.
     field: Option<Field>,
+    /// Largest body that is held for the field; larger ones need the header. Default 1MiB, at most 256MiB.
+    form_max: Option<scalar::Size>,
+    /// Puts tokens into the application's pages: for one that knows nothing of them.
+    inject: Option<Inject>,
     /// Refuse to load a route where nothing before this check establishes a session. Default true.
     #[serde(default = "yes")]
     bound: bool,
@@ -111,6 +123,8 @@ pub struct Check {
     secure: bool,
     header: HeaderName,
     field: Option<Field>,
+    form_max: u64,
+    inject: Option<Injection>,
     bound: bool,
     pages: Pages,
     tokenless: Tokenless,
@@ -138,14 +152,24 @@ impl Spec {
             context.error(context.at.key("origins"), "`*` would let every page act as its visitor: name the origins");
         }
         let cookie = self.cookie.unwrap_or_else(|| "csrf_token".to_owned());
+        let form_max = self.form_max.map_or(FORM, |size| size.0);
+        if form_max == 0 || form_max > MOST_FORM {
+            context.error(context.at.key("form_max"), "from 1B to 256MiB");
+        }
+        let fills = self.inject.as_ref().is_some_and(Inject::fills_forms);
+        let field = self.field.or_else(|| fills.then(|| Field::Form("csrf_token".to_owned())));
+        let header = header.ok()?;
+        let inject = self.inject.map(|inject| inject.compile(context, field.as_ref(), (&cookie, &header)));
         let check = Check {
             signer: Signer::new(&secrets),
             age: age.as_secs(),
             cookie,
             same_site: self.same_site,
             secure: self.secure,
-            header: header.ok()?,
-            field: self.field,
+            header,
+            field,
+            form_max,
+            inject,
             bound: self.bound,
             pages: Pages { origins, siblings: self.siblings == Siblings::Allow },
             tokenless: self.tokenless,
@@ -161,12 +185,24 @@ impl Spec {
     }
 }
 
-impl super::Beyond for Check {}
+impl super::Beyond for Check {
+    async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
+        self.inject(hearing);
+    }
+
+    fn pages(&self) -> &'static [&'static str] {
+        if self.inject.as_ref().is_some_and(Injection::has_script) { &["csrf.js"] } else { &[] }
+    }
+
+    async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
+        script::serve(turn.request, rest)
+    }
+}
 
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         let held = self.field.as_ref().filter(|field| field.in_body());
-        Needs { session: self.bound, body: held.map(|_| FORM), ..Needs::default() }
+        Needs { session: self.bound, body: held.map(|_| self.form_max), ..Needs::default() }
     }
 
     pub(super) fn gives(&self) -> Gives {
@@ -183,6 +219,11 @@ impl Check {
 
     pub(super) async fn ask<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Answer {
         let request = turn.request;
+        if self.inject.is_some() && !request.websocket {
+            // Also where the request is refused, and only observed: its answer is a page like any other.
+            turn.facts.awaits.push(Await { check: turn.id, mode: turn.mode, body: 0, whom: None });
+            Injection::prepare(turn);
+        }
         let judged = if request.websocket {
             self.handshake(request)
         } else if safe(request.method) {
@@ -217,22 +258,50 @@ impl Check {
         if *request.method != Method::GET && *request.method != Method::HEAD {
             return;
         }
-        let (session, now) = (session(turn), turn.io.now().unix / 1000);
-        let known = cookie::value(request.headers, &self.cookie).ok().flatten();
-        let ends = known.and_then(|token| self.signer.verify(token, session, now).ok());
-        if let Some(ends) = ends {
-            let share = if Asker::of(request.headers) == Asker::Page { 2 } else { 4 };
-            if ends.saturating_sub(now) >= self.age / share {
-                return;
+        let (session, now) = (session(turn.facts), turn.io.now().unix / 1000);
+        if self.known(request, session, now).is_none() {
+            let token = self.signer.make(session, turn.io.random(), now.saturating_add(self.age));
+            self.give(token.as_deref(), turn.effects);
+        }
+    }
+
+    /// The token that the browser has, where it is good for long enough.
+    fn known<'r>(&self, request: &Request<'r>, session: Option<Key>, now: u64) -> Option<&'r str> {
+        let token = cookie::value(request.headers, &self.cookie).ok().flatten()?;
+        let ends = self.signer.verify(token, session, now).ok()?;
+        let share = if Asker::of(request.headers) == Asker::Page { 2 } else { 4 };
+        (ends.saturating_sub(now) >= self.age / share).then_some(token)
+    }
+
+    fn give(&self, token: Option<&str>, effects: &mut Effects) {
+        let Some(set) = token.and_then(|token| self.set(token)) else { return };
+        effects.response.push((SET_COOKIE, set));
+        // A cache must not give one visitor's token to another.
+        effects.response.push((VARY, HeaderValue::from_static("Cookie")));
+    }
+
+    /// The token for a page that the application sends: the one that the browser has by then. The session may be another one
+    /// than when the page was asked for.
+    fn token_for<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) -> Option<String> {
+        let (session, now) = (session(hearing.facts), hearing.io.now().unix / 1000);
+        let start = format!("{}=", self.cookie);
+        let ours = |value: &HeaderValue| {
+            let pair = value.to_str().ok()?.split(';').next()?;
+            pair.strip_prefix(start.as_str()).map(str::to_owned)
+        };
+        let set = hearing.effects.response.iter().filter(|(name, _)| *name == SET_COOKIE);
+        let given = set.filter_map(|(_, value)| ours(value)).next_back();
+        if let Some(given) = given {
+            if self.signer.verify(&given, session, now).is_ok() {
+                return Some(given);
             }
+            hearing.effects.response.retain(|(name, value)| *name != SET_COOKIE || ours(value).is_none());
+        } else if let Some(known) = self.known(hearing.request, session, now) {
+            return Some(known.to_owned());
         }
-        let token = self.signer.make(session, turn.io.random(), now.saturating_add(self.age));
-        if let Some(set) = token.and_then(|token| self.set(&token)) {
-            let fields = &mut turn.effects.response;
-            fields.push((SET_COOKIE, set));
-            // A cache must not give one visitor's token to another.
-            fields.push((VARY, HeaderValue::from_static("Cookie")));
-        }
+        let token = self.signer.make(session, hearing.io.random(), now.saturating_add(self.age));
+        self.give(token.as_deref(), hearing.effects);
+        token
     }
 
     fn set(&self, token: &str) -> Option<HeaderValue> {
@@ -273,10 +342,10 @@ impl Check {
     async fn in_field<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<String>, Refusal> {
         let Some(field) = &self.field else { return Ok(None) };
         let body = match field.in_body() {
-            true => turn.io.body(FORM).await.map_err(Refusal::Body)?,
+            true => turn.io.body(self.form_max).await.map_err(Refusal::Body)?,
             false => bytes::Bytes::new(),
         };
-        Ok(field.read(turn.request, &body))
+        Ok(field.read(turn.request, &body).or_else(|| field.part(turn.request, &body)))
     }
 
     fn good<I: Io>(&self, turn: &Turn<'_, '_, I>, token: &[u8]) -> Result<(), Refusal> {
@@ -286,10 +355,12 @@ impl Check {
             // One of two was set by somebody else, and it cannot be told which.
             Err(cookie::Ambiguous) => return Err(Refusal::Because("the cookie is there twice")),
         };
+        let shown = if token.len() == token::MASKED { token::unmasked(token) } else { None };
+        let token = shown.as_deref().map_or(token, str::as_bytes);
         if !bool::from(cookie.as_bytes().ct_eq(token)) {
             return Err(Refusal::Because("token and cookie differ"));
         }
-        match self.signer.verify(cookie, session(turn), turn.io.now().unix / 1000) {
+        match self.signer.verify(cookie, session(turn.facts), turn.io.now().unix / 1000) {
             Ok(_) => Ok(()),
             Err(Flaw::Expired) => Err(Refusal::Because("the token expired")),
             Err(Flaw::Unsigned) => Err(Refusal::Because("a token of another session, or not signed by us")),
@@ -306,8 +377,8 @@ enum Refusal {
     Body(BodyFault),
 }
 
-fn session<I>(turn: &Turn<'_, '_, I>) -> Option<Key> {
-    turn.facts.session.map(|session| session.binding)
+fn session(facts: &Facts) -> Option<Key> {
+    facts.session.map(|session| session.binding)
 }
 
 /// RFC 9110, 9.2.1.

@@ -23,6 +23,7 @@ mod guard;
 mod http2;
 mod identity;
 mod operations;
+mod pages;
 mod path;
 mod reload;
 mod remote;

@@ -15,6 +15,27 @@ const LENGTH: usize = 16 + 8 + 32;
 /// Characters of a token: base64url without padding.
 pub(super) const CHARACTERS: usize = 75;
 
+/// Characters of one that is masked.
+pub(super) const MASKED: usize = 150;
+
+/// The token as a page shows it: another text on every page, so that nobody who sees how long compressed pages are learns
+/// it piece by piece (BREACH).
+pub(super) fn masked(token: &str, random: [[u8; 32]; 2]) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok().filter(|bytes| bytes.len() == LENGTH)?;
+    let mask = random.as_flattened().get(..LENGTH)?;
+    let hidden = bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    let whole: Vec<u8> = mask.iter().copied().chain(hidden).collect();
+    Some(URL_SAFE_NO_PAD.encode(whole))
+}
+
+/// The token that a page showed.
+pub(super) fn unmasked(shown: &[u8]) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(shown).ok()?;
+    let (mask, hidden) = bytes.split_at_checked(LENGTH).filter(|(_, hidden)| hidden.len() == LENGTH)?;
+    let token: Vec<u8> = mask.iter().zip(hidden).map(|(mask, byte)| mask ^ byte).collect();
+    Some(URL_SAFE_NO_PAD.encode(token))
+}
+
 /// Why a token is not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
@@ -115,6 +136,22 @@ mod tests {
         }
         for text in ["", "A", &token[1..], &format!("{token}A")] {
             assert_eq!(signer.verify(text, Some(Key(7)), 1), Err(Flaw::Unsigned), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_masked_token_is_another_on_every_page_and_the_same_within() {
+        let token = signer(&["one"]).make(None, [3; 32], 100).unwrap();
+        let (one, other) = (masked(&token, [[1; 32]; 2]).unwrap(), masked(&token, [[2; 32], [5; 32]]).unwrap());
+        assert_ne!(one, other);
+        assert_eq!((one.len(), other.len()), (MASKED, MASKED));
+        for shown in [one, other] {
+            assert_eq!(unmasked(shown.as_bytes()).unwrap(), token);
+            assert!(!shown.contains(&token[..20]));
+        }
+        assert_eq!(masked("AAAA", [[1; 32]; 2]), None);
+        for shown in ["", "AAAA", &token, &"A".repeat(151), &"!".repeat(150)] {
+            assert_eq!(unmasked(shown.as_bytes()), None, "{shown}");
         }
     }
 

@@ -94,6 +94,8 @@ pub(in crate::checks) struct Open {
 pub(in crate::checks) struct Begun {
     /// The cookie to be set.
     pub(in crate::checks) cookie: HeaderValue,
+    /// What belongs to it is bound to this.
+    pub(in crate::checks) binding: Key,
     /// What people call it.
     pub(in crate::checks) handle: String,
     /// Those that had to end for it.
@@ -237,7 +239,12 @@ impl Keeper {
         }
         let entry = Entry::new(key, handle.clone(), now);
         match self.enter(io, user, entry).await {
-            Ok(ended) => Ok(Begun { cookie, handle, ended }),
+            Ok(ended) => Ok(Begun {
+                cookie,
+                binding: self.names.binding(identifier.digest()),
+                handle,
+                ended,
+            }),
             Err(why) => {
                 let _ = io.remove(Space::Session, key).await;
                 Err(why)

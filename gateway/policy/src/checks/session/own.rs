@@ -118,6 +118,11 @@ impl Own {
                     tell(hearing, "session_ended", Some(user.clone()), why);
                 }
                 tell(hearing, "session_started", Some(user), begun.handle);
+                // What the answer carries belongs to this session already.
+                hearing.facts.session = Some(Session {
+                    binding: begun.binding,
+                    started: hearing.io.now().unix / 1000,
+                });
                 set(hearing.effects, hearing.headers, begun.cookie);
             }
             Err(NotBegun::Full) => {
@@ -134,7 +139,10 @@ impl Own {
     pub(super) async fn end<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
         match self.keeper.end_own(hearing.io, hearing.request).await {
             Ok(None) => {}
-            Ok(Some((user, name))) => tell(hearing, "session_ended", Some(user), format!("{name}: log-out")),
+            Ok(Some((user, name))) => {
+                hearing.facts.session = None;
+                tell(hearing, "session_ended", Some(user), format!("{name}: log-out"));
+            }
             Err(_) => tell(hearing, "session_not_ended", None, "the store gave no answer".to_owned()),
         }
         if let Some(cookie) = self.keeper.unset() {
