@@ -53,6 +53,22 @@ impl Asker {
     }
 }
 
+/// Whether a program asks, and says that it reads JSON.
+#[must_use]
+pub fn wants_json(headers: &HeaderMap) -> bool {
+    let says = |word: &[u8]| {
+        let mut lines = headers.get_all(ACCEPT).iter();
+        lines.any(|line| {
+            let mut parts = line.as_bytes().split(|byte| *byte == b',');
+            parts.any(|part| {
+                let essence = part.split(|byte| *byte == b';').next().unwrap_or_default();
+                essence.trim_ascii().eq_ignore_ascii_case(word)
+            })
+        })
+    };
+    says(b"application/json") && !says(b"text/html")
+}
+
 /// Where a client that is sent away now may be sent back to: the very address, if it can be asked for again.
 #[must_use]
 pub fn here(request: &Request<'_>) -> Option<String> {

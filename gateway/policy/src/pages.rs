@@ -19,7 +19,7 @@ pub(crate) mod form;
 pub(crate) mod html;
 pub(crate) mod language;
 pub(crate) mod mfa;
-mod qr;
+pub(crate) mod qr;
 mod style;
 pub(crate) mod text;
 

@@ -19,11 +19,13 @@ use crate::stored;
 mod cbor;
 mod codes;
 mod enrol;
+mod json;
 mod key;
 pub mod operator;
 mod page;
 mod proof;
 mod record;
+mod shown;
 mod spec;
 #[cfg(test)]
 mod tests;

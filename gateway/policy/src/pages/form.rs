@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, ORIGIN};
 use subtle::ConstantTimeEq as _;
 
 use crate::checks::Turn;
+use crate::checks::jwt::strict;
 use crate::decision::{Answer, Reason};
 use crate::io::{BodyFault, Io};
 use crate::key::{self, Keys};
@@ -18,9 +19,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Longest form, in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// The fields of a form.
+/// The fields of a form, or the members of a JSON object that stands for one.
 #[derive(Debug, Default)]
-pub(crate) struct Form(Vec<(String, String)>);
+pub(crate) struct Form {
+    fields: Vec<(String, String)>,
+    json: bool,
+}
 
 impl Form {
     /// Reads the request's body.
@@ -28,11 +32,19 @@ impl Form {
         let kind = turn.request.headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let json = essence.eq_ignore_ascii_case("application/json");
+        if !json && !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Answer::deny(Reason::BodyUnparsable));
         }
         match turn.io.body(LONGEST).await {
-            Ok(body) => Ok(Self(form_urlencoded::parse(&body).into_owned().collect())),
+            Ok(body) if json => {
+                let fields = members(&body).ok_or_else(|| Answer::deny(Reason::BodyUnparsable))?;
+                Ok(Self { fields, json })
+            }
+            Ok(body) => Ok(Self {
+                fields: form_urlencoded::parse(&body).into_owned().collect(),
+                json,
+            }),
             Err(BodyFault::TooLarge) => Err(Answer::deny(Reason::BodyTooLarge)),
             Err(BodyFault::TooSlow) => Err(Answer::deny(Reason::BodyTimeout)),
             Err(BodyFault::NoRoom) => Err(Answer::deny(Reason::Overload)),
@@ -40,14 +52,32 @@ impl Form {
         }
     }
 
+    /// Whether a program sent it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// The only value of that name, trimmed; empty when there is none, or more than one.
     pub(crate) fn value(&self, name: &str) -> &str {
-        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        let mut values = self.fields.iter().filter(|(key, _)| key == name);
         match (values.next(), values.next()) {
             (Some((_, value)), None) => value.trim(),
             _ => "",
         }
     }
+}
+
+/// The members of an object, each once; of objects in it the text.
+fn members(body: &[u8]) -> Option<Vec<(String, String)>> {
+    if body.trim_ascii().is_empty() {
+        return Some(Vec::new());
+    }
+    let members = strict::object(body)?.into_iter();
+    let text = |value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Some(members.map(|(name, value)| (name, text(value))).collect())
 }
 
 /// 256 bits for one purpose, the same wherever the same keys are. `Debug` shows nothing.
@@ -93,6 +123,22 @@ impl Guard {
         let expected = self.token(session);
         let same: bool = expected.as_bytes().ct_eq(token.as_bytes()).into();
         same && from_here(request)
+    }
+
+    /// Whether a script of ours sent it: no page of another origin can send JSON without being allowed to first (the Fetch
+    /// standard, 4.8), and the browser says that this one need not be. What no browser sends needs the token.
+    pub(crate) fn admits_script(
+        &self,
+        request: &Request<'_>,
+        session: &Session,
+        token: &str,
+    ) -> bool {
+        let said = request.headers.contains_key(ORIGIN)
+            || request
+                .headers
+                .get(SEC_FETCH_SITE)
+                .is_some_and(|site| site == "same-origin");
+        from_here(request) && (said || self.admits(request, session, token))
     }
 }
 

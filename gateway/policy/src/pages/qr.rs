@@ -8,7 +8,7 @@ use super::html::Html;
 const QUIET: usize = 4;
 
 /// The code, always dark on light whatever the page's colours; `None` when the text is too long for any.
-pub(super) fn svg(text: &str, label: &str) -> Option<Html> {
+pub(crate) fn svg(text: &str, label: &str) -> Option<Html> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
     let (width, colors) = (code.width(), code.to_colors());
     let mut path = String::with_capacity(colors.len() * 6);

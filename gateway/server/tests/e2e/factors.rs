@@ -10,7 +10,7 @@ use crate::support::tools::{python, stdout};
 use crate::support::{Gateway, Origin, Plan, Step, exchange};
 
 /// Knows users by what the gateway says of them.
-fn application() -> Origin {
+pub(crate) fn application() -> Origin {
     let page = |text: &str| {
         let body = format!("<!doctype html><link rel=\"icon\" href=\"data:,\">{text}");
         answer(200, "Content-Type: text/html\r\n", body.as_bytes())
@@ -30,7 +30,7 @@ fn application() -> Origin {
     })
 }
 
-fn gateway(origin: &Origin) -> Gateway {
+pub(crate) fn gateway(origin: &Origin) -> Gateway {
     let session = "{check: session, start: {request: POST /login, user: form.user, passed: {status: 302}}, login: /login, \
                    cookie: shop, secure: false, forward: {user: X-User-Id}}";
     Gateway::start(
@@ -45,7 +45,7 @@ fn gateway(origin: &Origin) -> Gateway {
 }
 
 /// Signs ann in; the session's cookie.
-fn signed_in(gateway: &Gateway) -> String {
+pub(crate) fn signed_in(gateway: &Gateway) -> String {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let answer = exchange(gateway.http, post("/login", form, b"user=ann"));
     assert_eq!(answer.status, 302);

@@ -18,6 +18,7 @@ mod crs;
 mod edge;
 mod evasions;
 mod factors;
+mod factors_json;
 mod forms;
 mod guard;
 mod http2;

@@ -65,7 +65,7 @@ async def verify(browser, url, secret, codes):
 async def keys(browser, url):
     await browser.call("WebAuthn.enable")
     options = {"protocol": "ctap2", "transport": "usb", "isUserVerified": True, "automaticPresenceSimulation": True}
-    await browser.call("WebAuthn.addVirtualAuthenticator", options=options)
+    first = await browser.call("WebAuthn.addVirtualAuthenticator", options=options)
     await browser.go(f"{url}/.palisade/mfa/key")
     await browser.run("document.querySelector('#name').value = 'blue <key>'")
     await browser.picture("6-key")
@@ -80,6 +80,7 @@ async def keys(browser, url):
     await browser.picture("8-verify-key")
     await browser.act("document.querySelector('[data-key]').click()")
     assert (await browser.path()) == "/admin", await browser.shown()
+    return first["authenticatorId"]
 
 
 PROGRAM = """
@@ -91,7 +92,7 @@ PROGRAM = """
 """
 
 
-async def program(browser, url):
+async def program(browser, url, first):
     """An application that draws its own pages: the same keys, over JSON."""
     await sign_in(browser, url)
     proven = await browser.run(f"""(async () => {{ {PROGRAM}
@@ -102,6 +103,8 @@ async def program(browser, url):
     }})()""")
     assert proven[:2] == [False, "blue <key>"], proven
     assert proven[2] == {"status": 200, "done": "proven", "return": ""}, proven
+    # The one that is known must not be registered again.
+    await browser.call("WebAuthn.removeVirtualAuthenticator", authenticatorId=first)
     options = {"protocol": "ctap2", "transport": "internal", "isUserVerified": True, "automaticPresenceSimulation": True}
     await browser.call("WebAuthn.addVirtualAuthenticator", options=options)
     added = await browser.run(f"""(async () => {{ {PROGRAM}
@@ -130,8 +133,8 @@ async def walk(browser):
     await sign_in(browser, url)
     secret, codes = await enrol(browser, url)
     await verify(browser, url, secret, codes)
-    await keys(browser, url)
-    await program(browser, url)
+    first = await keys(browser, url)
+    await program(browser, url, first)
     await languages(browser, url)
     # A wrong code is a 403, which browsers note; nothing else may be said.
     said = [entry for entry in browser.said if entry.get("source") != "network"]

@@ -1,18 +1,16 @@
 //! Enrolling an app, and making backup codes. A set-up counts only once a code of it was entered, in the session that
 //! began it; who has a factor already must have proven it, or a stolen session would add its own.
 
-use http::StatusCode;
-
-use super::page::{Visit, go, judged, lost, typed};
+use super::page::{Visit, lost, typed};
 use super::proof::{Outcome, tell};
 use super::record::{Factors, KEPT, Pending, Proof, pending_key};
+use super::shown::{Halt, Shown, Step, To, Wrong};
 use super::totp::Totp;
 use super::{Check, Method, codes};
 use crate::checks::Turn;
-use crate::decision::{Answer, Reason, Reply};
+use crate::decision::{Answer, Reason};
 use crate::io::{Io, Space, StoreFault};
 use crate::pages::form::Form;
-use crate::pages::mfa::{self, SetUp};
 use crate::stored::{self, Change};
 
 /// Seconds within which the same form may come twice: somebody clicked twice.
@@ -24,26 +22,25 @@ impl Check {
         &self,
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
-        page: &str,
-    ) -> Result<Option<Factors>, Answer> {
+        page: &'static str,
+    ) -> Result<Option<Factors>, Halt> {
         let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else { return Ok(None) };
         if self.recently(turn, visit, &factors, self.fresh).await.map_err(lost)? {
             return Ok(Some(factors));
         }
-        let back = self.address(page, &visit.back);
-        Err(Answer::Reply(go(&self.address("", &back))))
+        Err(Halt::Shown(Shown::Go(To::Ask(page))))
     }
 
     /// `GET mfa/enrol`.
-    pub(super) async fn enrol_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+    pub(super) async fn enrol_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         self.app_allowed()?;
         self.may_enrol(turn, visit, "/enrol").await?;
         self.set_up(turn, visit, None).await
     }
 
-    fn app_allowed(&self) -> Result<(), Answer> {
+    fn app_allowed(&self) -> Result<(), Halt> {
         let allowed = self.allows(Method::Totp);
-        allowed.then_some(()).ok_or_else(|| Answer::deny(Reason::NoRoute))
+        allowed.then_some(()).ok_or_else(|| Halt::Answer(Answer::deny(Reason::NoRoute)))
     }
 
     /// The page with the secret that waits for its first code.
@@ -52,25 +49,14 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         wrong: Option<Wrong>,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         let totp = self.pending(turn, visit).await.map_err(lost)?;
         let issuer = self.issuer.as_deref().unwrap_or(turn.request.host);
-        let address = totp.address(issuer, &visit.user);
-        let set_up = SetUp {
-            address: &address,
-            secret: totp.secret(),
+        Ok(Shown::SetUp {
+            address: totp.address(issuer, &visit.user),
+            secret: totp.secret().to_owned(),
             digits: totp.digits,
-            minutes: self.set_up.as_secs().div_ceil(60),
-            keys: self.allows(Method::Webauthn),
-        };
-        let page = |problem| mfa::enrol(&self.view(visit, problem), set_up);
-        Ok(match wrong {
-            None => judged(visit, None, page),
-            Some(Wrong::Code(outcome)) => judged(visit, Some(outcome), page),
-            Some(Wrong::Late) => {
-                let page = page(Some(visit.text.enrol_late.to_owned()));
-                page.reply(Reason::SecondFactorFailed, StatusCode::FORBIDDEN)
-            }
+            wrong,
         })
     }
 
@@ -96,7 +82,7 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         form: &Form,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         self.app_allowed()?;
         let before = self.may_enrol(turn, visit, "/enrol").await?;
         let proofs = before.as_ref().map_or(0, |factors| factors.proofs);
@@ -107,7 +93,7 @@ impl Check {
         let Some(value) = turn.io.get(Space::Factor, key).await.map_err(lost)? else {
             let app = before.and_then(|factors| factors.totp);
             if app.is_some_and(|app| visit.now.saturating_sub(app.since) < TWICE) {
-                return Ok(self.onward(visit));
+                return Ok(Shown::Go(To::Onward));
             }
             return self.set_up(turn, visit, Some(Wrong::Late)).await;
         };
@@ -133,7 +119,7 @@ impl Check {
         visit: &Visit,
         method: Method,
         put: impl Fn(&mut Factors) + Send + Sync,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         let proof: Option<Proof> = stored::get(turn.io, Space::Once, visit.proofs).await.map_err(lost)?;
         let (number, random) = (turn.io.random(), [turn.io.random(), turn.io.random(), turn.io.random()]);
         let number = number.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1));
@@ -160,33 +146,24 @@ impl Check {
             (Change::Put(factors, KEPT), Some((epoch, shown)))
         });
         let Some((epoch, shown)) = added.await.map_err(lost)? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         self.proven(turn, visit, epoch, method).await.map_err(lost)?;
         let word = if method == Method::Totp { "totp" } else { "webauthn" };
         tell(turn, visit, "factor_enrolled", word);
-        Ok(self.enrolled_page(visit, method, &shown))
-    }
-
-    fn enrolled_page(&self, visit: &Visit, method: Method, shown: &[String]) -> Reply {
-        let text = visit.text;
-        let done = if method == Method::Totp { text.enrol_done } else { text.key_done };
-        let view = self.view(visit, None);
-        let page = if shown.is_empty() {
-            mfa::notice(&view, text.home_title, done)
-        } else {
-            mfa::codes(&view, Some(done), shown)
-        };
-        page.reply(Reason::Ok, StatusCode::OK)
+        Ok(match shown.is_empty() {
+            true => Shown::Enrolled(method),
+            false => Shown::Codes { done: Some(method), codes: shown },
+        })
     }
 
     /// `POST mfa/codes`: ten others in place of what is left.
-    pub(super) async fn new_codes<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+    pub(super) async fn new_codes<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         if !self.allows(Method::BackupCode) {
-            return Err(Answer::deny(Reason::NoRoute));
+            return Err(Halt::Answer(Answer::deny(Reason::NoRoute)));
         }
         let Some(before) = self.may_enrol(turn, visit, "").await? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         let random = [turn.io.random(), turn.io.random(), turn.io.random()];
         let (made, shown) = codes::make(&self.pepper.0, random);
@@ -198,17 +175,9 @@ impl Check {
             Some(_) | None => (Change::Keep, false),
         });
         if !put.await.map_err(lost)? {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         }
         tell(turn, visit, "backup_codes_made", "10");
-        let page = mfa::codes(&self.view(visit, None), None, &shown);
-        Ok(page.reply(Reason::Ok, StatusCode::OK))
+        Ok(Shown::Codes { done: None, codes: shown })
     }
-}
-
-/// Why a set-up is not done.
-#[derive(Debug, Clone, Copy)]
-enum Wrong {
-    Code(Outcome),
-    Late,
 }

@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
 use http::header::ORIGIN;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::page::{Visit, go, lost};
+use super::page::{Visit, lost};
 use super::proof::{Outcome, tell};
 use super::record::{Factors, KEPT, challenge_key};
+use super::shown::{Halt, Shown, Step, To};
 use super::webauthn::{ALGORITHMS, Brought, Expected, PublicKey, asserted, registered};
 use super::{Check, Method};
 use crate::checks::Turn;
-use crate::decision::{Answer, Reason, Reply};
+use crate::decision::{Answer, Reason};
 use crate::io::{Io, Space, StoreFault};
 use crate::pages::form::Form;
-use crate::pages::mfa;
 use crate::request::Request;
 use crate::stored::{self, Change};
 
@@ -105,15 +104,15 @@ impl Check {
     }
 
     /// `GET mfa/key`.
-    pub(super) async fn key_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+    pub(super) async fn key_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         self.keys_allowed()?;
         let factors = self.may_enrol(turn, visit, "/key").await?;
         self.key_form(turn, visit, factors.as_ref(), false).await
     }
 
-    fn keys_allowed(&self) -> Result<(), Answer> {
+    fn keys_allowed(&self) -> Result<(), Halt> {
         let allowed = self.allows(Method::Webauthn);
-        allowed.then_some(()).ok_or_else(|| Answer::deny(Reason::NoRoute))
+        allowed.then_some(()).ok_or_else(|| Halt::Answer(Answer::deny(Reason::NoRoute)))
     }
 
     async fn key_form<I: Io>(
@@ -122,7 +121,7 @@ impl Check {
         visit: &Visit,
         factors: Option<&Factors>,
         failed: bool,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         let challenge = self.challenge(turn, visit).await.map_err(lost)?;
         let party = self.party(turn.request);
         let algorithms = ALGORITHMS.map(|number| json!({"type": "public-key", "alg": number}));
@@ -140,13 +139,7 @@ impl Check {
             "attestation": "none",
             "timeout": PATIENCE.as_millis() as u64,
         });
-        let problem = failed.then(|| visit.text.key_failed.to_owned());
-        let page = mfa::add_key(&self.view(visit, problem), &options.to_string());
-        let (reason, status) = match failed {
-            true => (Reason::SecondFactorFailed, StatusCode::FORBIDDEN),
-            false => (Reason::Ok, StatusCode::OK),
-        };
-        Ok(page.reply(reason, status))
+        Ok(Shown::NewKey { options: options.to_string(), failed })
     }
 
     /// `POST mfa/key`.
@@ -155,11 +148,11 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         form: &Form,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         self.keys_allowed()?;
         let before = self.may_enrol(turn, visit, "/key").await?;
         let asked = self.asked(turn, visit).await.map_err(lost)?;
-        let brought: Option<Brought> = serde_json::from_str(form.value("answer")).ok();
+        let brought = Brought::read(form.value("answer"));
         let made = asked.zip(brought).and_then(|(asked, brought)| {
             registered(&brought, self.expected(turn.request, &asked))
         });
@@ -183,16 +176,16 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         form: &Form,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         self.keys_allowed()?;
         let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         if let Some(wait) = self.attempt(turn, visit, factors.proofs).await.map_err(lost)? {
-            return self.ask_again(turn, visit, &factors, Some(Outcome::Locked(wait))).await;
+            return self.ask_again(turn, visit, factors, Some(Outcome::Locked(wait))).await;
         }
         let asked = self.asked(turn, visit).await.map_err(lost)?;
-        let brought: Option<Brought> = serde_json::from_str(form.value("answer")).ok();
+        let brought = Brought::read(form.value("answer"));
         let used = asked.zip(brought).and_then(|(asked, brought)| {
             let key = factors.keys.iter().find(|key| key.id == brought.id)?;
             let counter = asserted(&brought, &key.public, self.expected(turn.request, &asked))?;
@@ -204,11 +197,11 @@ impl Check {
         };
         let Some(epoch) = counted else {
             tell(turn, visit, "factor_failed", "key");
-            return self.ask_again(turn, visit, &factors, Some(Outcome::Wrong)).await;
+            return self.ask_again(turn, visit, factors, Some(Outcome::Wrong)).await;
         };
         self.proven(turn, visit, epoch, Method::Webauthn).await.map_err(lost)?;
         tell(turn, visit, "factor_used", "webauthn");
-        Ok(self.onward(visit))
+        Ok(Shown::Go(To::Onward))
     }
 
     /// Keeps the key's counter. One that does not go up belongs to a copy of the key (WebAuthn, 6.1.1): refused.
@@ -239,10 +232,10 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         form: &Form,
-    ) -> Result<Reply, Answer> {
+    ) -> Step {
         self.keys_allowed()?;
         let Some(before) = self.may_enrol(turn, visit, "").await? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         let id = form.value("key");
         let removed = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| {
@@ -257,10 +250,10 @@ impl Check {
         });
         match removed.await.map_err(lost)? {
             Some(true) => tell(turn, visit, "factor_removed", "webauthn"),
-            Some(false) => return Ok(go(&self.address("/off", &visit.back))),
-            None => {}
+            Some(false) => return Ok(Shown::Go(To::Off)),
+            None => return Ok(Shown::Go(To::Home)),
         }
-        Ok(go(&self.address("", &visit.back)))
+        Ok(Shown::Removed)
     }
 }
 

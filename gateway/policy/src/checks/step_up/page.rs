@@ -1,18 +1,19 @@
-//! The pages: who visits, which page, and what a form on it does. What is on a page is `pages::mfa`'s.
+//! Visits: who comes, which page, and what a form on it does. How what comes of it is shown is `shown`'s to say, and `json`'s
+//! where a program asks.
 
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, Method as Verb, StatusCode};
+use http::Method as Verb;
 
 use super::proof::{Outcome, tell};
 use super::record::{Factors, proof_key, user_key};
+use super::shown::{Halt, Shown, Step, To};
 use super::{Check, Method};
 use crate::asker;
 use crate::checks::Turn;
-use crate::decision::{Action, Answer, Reason, Reply};
+use crate::decision::{Answer, Reason, Reply};
 use crate::io::{Io, Key, Space, StoreFault};
 use crate::pages::form::Form;
-use crate::pages::mfa::{self, Enrolled, View, Ways, with_return};
-use crate::pages::text::{Text, filled};
+use crate::pages::mfa::Ways;
+use crate::pages::text::Text;
 use crate::pages::{self, language};
 use crate::request::Session;
 use crate::stored::{self, Change};
@@ -29,7 +30,9 @@ pub(super) struct Visit {
     pub(super) text: &'static Text,
     /// Where to go afterwards; empty: nowhere in particular.
     pub(super) back: String,
-    token: String,
+    pub(super) token: String,
+    /// A program asks: it is told in JSON.
+    pub(super) json: bool,
     /// Unix seconds.
     pub(super) now: u64,
     /// Where the visitor's factors are kept.
@@ -39,8 +42,8 @@ pub(super) struct Visit {
 }
 
 /// No answer from the store: no page.
-pub(super) fn lost(_: StoreFault) -> Answer {
-    Answer::deny(Reason::StoreUnavailable)
+pub(super) fn lost(_: StoreFault) -> Halt {
+    Halt::Answer(Answer::deny(Reason::StoreUnavailable))
 }
 
 /// As it is compared: digits however they were typed (also in full width, as Japanese keyboards do), nothing between.
@@ -51,11 +54,6 @@ pub(super) fn typed(code: &str) -> String {
         letter => Some(letter.to_ascii_lowercase()),
     };
     code.chars().filter_map(plain).collect()
-}
-
-/// The user goes on.
-pub(super) fn go(to: &str) -> Reply {
-    Reply { action: Action::Allow, ..Reply::see_other(Reason::Ok, to) }
 }
 
 impl Check {
@@ -77,23 +75,42 @@ impl Check {
         };
         let form = if posted { Form::read(turn).await? } else { Form::default() };
         let visit = self.visit(turn, &form, posted)?;
-        if posted && !self.guard.admits(turn.request, &visit.session, form.value("token")) {
-            return Ok(self.stale(&visit));
+        let shown = match self.step(turn, &visit, &form, rest).await {
+            Ok(shown) | Err(Halt::Shown(shown)) => shown,
+            Err(Halt::Answer(answer)) => return Err(answer),
+        };
+        Ok(match visit.json {
+            true => self.told(turn.request.id, &visit, shown),
+            false => self.page_of(&visit, shown),
+        })
+    }
+
+    async fn step<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit, form: &Form, rest: &str) -> Step {
+        let posted = *turn.request.method == Verb::POST;
+        let token = form.value("token");
+        let admitted = match visit.json {
+            _ if !posted => true,
+            true => self.guard.admits_script(turn.request, &visit.session, token),
+            false => self.guard.admits(turn.request, &visit.session, token),
+        };
+        if !admitted {
+            return Ok(Shown::Stale);
         }
         let page = rest.strip_prefix("mfa").unwrap_or_default().trim_end_matches('/');
         match (posted, page) {
-            (false, "") => self.home(turn, &visit).await,
-            (true, "") => self.verify(turn, &visit, &form).await,
-            (false, "/enrol") => self.enrol_page(turn, &visit).await,
-            (true, "/enrol") => self.enrol(turn, &visit, &form).await,
-            (true, "/codes") => self.new_codes(turn, &visit).await,
-            (false, "/off") => self.off_page(turn, &visit).await,
-            (true, "/off") => self.off(turn, &visit, &form).await,
-            (false, "/key") => self.key_page(turn, &visit).await,
-            (true, "/key") => self.add_key(turn, &visit, &form).await,
-            (true, "/key/verify") => self.verify_key(turn, &visit, &form).await,
-            (true, "/key/remove") => self.remove_key(turn, &visit, &form).await,
-            _ => Err(Answer::deny(Reason::NoRoute)),
+            (false, "") if visit.json => self.status(turn, visit).await,
+            (false, "") => self.home(turn, visit).await,
+            (true, "") => self.verify(turn, visit, form).await,
+            (false, "/enrol") => self.enrol_page(turn, visit).await,
+            (true, "/enrol") => self.enrol(turn, visit, form).await,
+            (true, "/codes") => self.new_codes(turn, visit).await,
+            (false, "/off") => self.off_page(turn, visit).await,
+            (true, "/off") => self.off(turn, visit, form).await,
+            (false, "/key") => self.key_page(turn, visit).await,
+            (true, "/key") => self.add_key(turn, visit, form).await,
+            (true, "/key/verify") => self.verify_key(turn, visit, form).await,
+            (true, "/key/remove") => self.remove_key(turn, visit, form).await,
+            _ => Err(Halt::Answer(Answer::deny(Reason::NoRoute))),
         }
     }
 
@@ -117,59 +134,52 @@ impl Check {
             factors: user_key(self.keys, &identity.user),
             proofs: proof_key(self.keys, &identity.user, session.binding),
             user: identity.user.clone(),
+            json: if posted { form.is_json() } else { asker::wants_json(turn.request.headers) },
         })
-    }
-
-    pub(super) fn view<'v>(&'v self, visit: &'v Visit, problem: Option<String>) -> View<'v> {
-        View { text: visit.text, base: &self.pages, token: &visit.token, back: &visit.back, problem }
     }
 
     pub(super) fn allows(&self, method: Method) -> bool {
         self.methods.contains(&method)
     }
 
-    /// The address of a page of ours that leads back to where the visitor wanted to go.
-    pub(super) fn address(&self, to: &str, back: &str) -> String {
-        with_return(&self.pages, to, back)
-    }
-
-    /// A form that was shown in another session, or by somebody else's page.
-    fn stale(&self, visit: &Visit) -> Reply {
-        let view = self.view(visit, Some(visit.text.stale.to_owned()));
-        mfa::notice(&view, visit.text.home_title, "").reply(Reason::FormStale, StatusCode::FORBIDDEN)
-    }
-
     /// `GET mfa`: confirm, or look at what there is, or enrol.
-    async fn home<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+    async fn home<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else {
-            let to = if self.allows(Method::Totp) { "/enrol" } else { "/key" };
-            return Ok(go(&self.address(to, &visit.back)));
+            return Ok(Shown::Go(To::Enrol));
         };
         // Whoever is sent here is asked, also when a proof is known: it was not fresh enough for that route.
         let known = self.recently(turn, visit, &factors, self.fresh).await.map_err(lost)?;
         if visit.back.is_empty() && known {
-            let page = mfa::home(&self.view(visit, None), &self.enrolled(&factors));
-            return Ok(page.reply(Reason::Ok, StatusCode::OK));
+            return Ok(Shown::Home(factors));
         }
-        self.ask_again(turn, visit, &factors, None).await
+        self.ask_again(turn, visit, factors, None).await
     }
 
-    /// The page that asks for a proof, with what was wrong with the last one.
+    /// The same for a program: what there is, and what would be asked.
+    async fn status<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
+        let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else {
+            return Ok(Shown::Nothing);
+        };
+        if self.recently(turn, visit, &factors, self.fresh).await.map_err(lost)? {
+            return Ok(Shown::Home(factors));
+        }
+        self.ask_again(turn, visit, factors, None).await
+    }
+
+    /// Asks for a proof, and says what was wrong with the last one.
     pub(super) async fn ask_again<I: Io>(
         &self,
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
-        factors: &Factors,
+        factors: Factors,
         wrong: Option<Outcome>,
-    ) -> Result<Reply, Answer> {
-        let keys = self.question(turn, visit, factors).await.map_err(lost)?;
-        let ways = Ways { keys: keys.as_deref(), ..self.ways(factors) };
-        let page = |problem| mfa::verify(&self.view(visit, problem), ways);
-        Ok(judged(visit, wrong, page))
+    ) -> Step {
+        let keys = self.question(turn, visit, &factors).await.map_err(lost)?;
+        Ok(Shown::Ask { factors, keys, wrong })
     }
 
     /// The ways that need no script.
-    fn ways(&self, factors: &Factors) -> Ways<'static> {
+    pub(super) fn ways(&self, factors: &Factors) -> Ways<'static> {
         let totp = factors.totp.as_ref().filter(|_| self.allows(Method::Totp));
         Ways {
             app: totp.map(|totp| totp.digits),
@@ -178,56 +188,35 @@ impl Check {
         }
     }
 
-    fn enrolled(&self, factors: &Factors) -> Enrolled {
-        let since = |unix: u64| {
-            let moment = i64::try_from(unix).ok().and_then(|unix| jiff::Timestamp::from_second(unix).ok());
-            moment.map_or_else(String::new, |moment| moment.strftime("%Y-%m-%d").to_string())
-        };
-        let keys = factors.keys.iter().map(|key| (key.id().to_owned(), key.name.clone(), since(key.since)));
-        Enrolled {
-            app: self.allows(Method::Totp).then(|| factors.totp.as_ref().map(|totp| since(totp.since))),
-            keys: self.allows(Method::Webauthn).then(|| keys.collect()),
-            backup: self.allows(Method::BackupCode).then(|| factors.codes.left()),
-        }
-    }
-
     /// `POST mfa`.
-    async fn verify<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit, form: &Form) -> Result<Reply, Answer> {
+    async fn verify<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit, form: &Form) -> Step {
         let outcome = self.prove(turn, visit, &typed(form.value("code"))).await.map_err(lost)?;
         if outcome == Outcome::Proven {
-            return Ok(self.onward(visit));
+            return Ok(Shown::Go(To::Onward));
         }
         match self.factors(turn, visit).await.map_err(lost)? {
-            Some(factors) => self.ask_again(turn, visit, &factors, Some(outcome)).await,
-            None => Ok(go(&self.address("", &visit.back))),
-        }
-    }
-
-    pub(super) fn onward(&self, visit: &Visit) -> Reply {
-        match visit.back.as_str() {
-            "" => go(&self.address("", "")),
-            back => go(back),
+            Some(factors) => self.ask_again(turn, visit, factors, Some(outcome)).await,
+            None => Ok(Shown::Go(To::Home)),
         }
     }
 
     /// `GET mfa/off`.
-    async fn off_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Result<Reply, Answer> {
+    async fn off_page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         let ways = self.ways(&factors);
         let by_key = ways.app.is_none() && !ways.backup;
         if by_key && !self.recently(turn, visit, &factors, JUST_NOW).await.map_err(lost)? {
-            return Ok(go(&self.address("", &self.address("/off", &visit.back))));
+            return Ok(Shown::Go(To::Ask("/off")));
         }
-        let page = mfa::off(&self.view(visit, None), ways, visit.required);
-        Ok(page.reply(Reason::Ok, StatusCode::OK))
+        Ok(Shown::Off { factors, wrong: None })
     }
 
     /// `POST mfa/off`: everything goes, with a code that is used for this alone.
-    async fn off<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit, form: &Form) -> Result<Reply, Answer> {
+    async fn off<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit, form: &Form) -> Step {
         let Some(factors) = self.factors(turn, visit).await.map_err(lost)? else {
-            return Ok(go(&self.address("", &visit.back)));
+            return Ok(Shown::Go(To::Home));
         };
         let ways = self.ways(&factors);
         let outcome = if ways.app.is_some() || ways.backup {
@@ -235,11 +224,10 @@ impl Check {
         } else if self.recently(turn, visit, &factors, JUST_NOW).await.map_err(lost)? {
             Outcome::Proven
         } else {
-            return Ok(go(&self.address("", &self.address("/off", &visit.back))));
+            return Ok(Shown::Go(To::Ask("/off")));
         };
         if outcome != Outcome::Proven {
-            let page = |problem| mfa::off(&self.view(visit, problem), ways, visit.required);
-            return Ok(judged(visit, Some(outcome), page));
+            return Ok(Shown::Off { factors, wrong: Some(outcome) });
         }
         let removed = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| {
             // What was enrolled anew meanwhile is not what was proven.
@@ -251,29 +239,6 @@ impl Check {
         removed.await.map_err(lost)?;
         turn.io.remove(Space::Once, visit.proofs).await.map_err(lost)?;
         tell(turn, visit, "factor_reset", "by the user");
-        let page = mfa::notice(&self.view(visit, None), visit.text.off_title, visit.text.off_done);
-        Ok(page.reply(Reason::Ok, StatusCode::OK))
-    }
-}
-
-/// The page again, with what was wrong.
-pub(super) fn judged(
-    visit: &Visit,
-    wrong: Option<Outcome>,
-    page: impl FnOnce(Option<String>) -> pages::Page,
-) -> Reply {
-    match wrong {
-        None | Some(Outcome::Proven) => page(None).reply(Reason::Ok, StatusCode::OK),
-        Some(Outcome::Wrong) => {
-            let page = page(Some(visit.text.wrong.to_owned()));
-            page.reply(Reason::SecondFactorFailed, StatusCode::FORBIDDEN)
-        }
-        Some(Outcome::Locked(seconds)) => {
-            let minutes = seconds.div_ceil(60).to_string();
-            let page = page(Some(filled(visit.text.locked, "{minutes}", &minutes)));
-            let mut reply = page.reply(Reason::SecondFactorLocked, StatusCode::TOO_MANY_REQUESTS);
-            reply.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
-            reply
-        }
+        Ok(Shown::OffDone)
     }
 }

@@ -413,8 +413,10 @@ fn forms_of_other_sessions_and_pages_do_nothing() {
     }
     assert_eq!(ann.code(&code).status, StatusCode::SEE_OTHER, "the code was not used up");
     ann.bench.io.body = Ok("{}".into());
-    let json = Scene { method: Verb::POST, ..Scene::default() }.header("content-type", "application/json");
-    assert_eq!(ann.send(json, "mfa"), Answer::deny(Reason::BodyUnparsable));
+    let sent = |kind| Scene { method: Verb::POST, ..Scene::default() }.header("content-type", kind);
+    assert_eq!(ann.send(sent("text/plain"), "mfa"), Answer::deny(Reason::BodyUnparsable));
+    let Answer::Reply(stale) = ann.send(sent("application/json"), "mfa") else { panic!() };
+    assert_eq!((stale.reason, stale.status), (Reason::FormStale, StatusCode::FORBIDDEN));
     let delete = Scene { method: Verb::DELETE, ..Scene::default() };
     assert_eq!(ann.send(delete, "mfa"), Answer::deny(Reason::BadMethod));
     assert_eq!(ann.send(Scene::default(), "mfa/codes"), Answer::deny(Reason::NoRoute));

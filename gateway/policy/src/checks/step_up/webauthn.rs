@@ -63,6 +63,37 @@ pub(super) struct Brought {
     signature: String,
 }
 
+/// The same as browsers write it themselves (WebAuthn 3, 5.1: `toJSON`).
+#[derive(Deserialize)]
+struct Credential {
+    id: String,
+    response: Response,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    #[serde(rename = "clientDataJSON")]
+    client: String,
+    #[serde(default, rename = "attestationObject")]
+    attestation: String,
+    #[serde(default, rename = "authenticatorData")]
+    authenticator: String,
+    #[serde(default)]
+    signature: String,
+}
+
+impl Brought {
+    /// In either form.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let plain = serde_json::from_str(text).ok();
+        plain.or_else(|| {
+            let Credential { id, response } = serde_json::from_str(text).ok()?;
+            let Response { client, attestation, authenticator, signature } = response;
+            Some(Self { id, client, attestation, authenticator, signature })
+        })
+    }
+}
+
 /// A key that was made.
 #[derive(Debug, PartialEq)]
 pub(super) struct Made {
