@@ -23,6 +23,10 @@ const BUILTIN_RULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built
 
 const POLICY: &str = include_str!("demo/policy.yaml");
 
+/// What an application with a log-in form and nothing else can have, and who is who there.
+const PROTECTED: &str = include_str!("../../../policies/examples/protected.yaml");
+const USERS: &str = include_str!("../../../policies/examples/users.yaml");
+
 /// How long the demo's tokens are good for.
 const TOKEN_LIFE: u64 = 12 * 3600;
 
@@ -111,6 +115,18 @@ impl Stage {
             .replace("@ADMIN@", &admin.port().to_string())
             .replace("@APP@", &application.port().to_string());
         fs::write(at("policy.yaml"), policy).map_err(failed)?;
+        let protected = PROTECTED
+            .replace(
+                "$schema=../palisade.schema.json",
+                "The same shop with everything that it lacks; made for the demo.",
+            )
+            .replace("0.0.0.0:8080", &http.to_string())
+            .replace("127.0.0.1:9900", &admin.to_string())
+            .replace("127.0.0.1:3000", &application.to_string())
+            .replace("../waf/", "waf/");
+        fs::write(at("protected.yaml"), protected).map_err(failed)?;
+        fs::write(at("users.yaml"), USERS).map_err(failed)?;
+        private(&at("csrf.secret"), crate::demo::secret()?.as_bytes()).map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
             http,
@@ -189,7 +205,7 @@ mod tests {
         };
         let stage = Stage::set(folder.path(), ports, ([127, 0, 0, 1], 3).into()).unwrap();
         assert_eq!(stage.user.split('.').count(), 3);
-        for name in ["jwt.secret", "demo.key"] {
+        for name in ["jwt.secret", "csrf.secret", "demo.key"] {
             let about = std::fs::metadata(folder.path().join(name)).unwrap();
             assert_eq!(about.permissions().mode() & 0o777, 0o600);
         }
@@ -202,5 +218,12 @@ mod tests {
         }
         let policy = std::fs::read_to_string(file.path()).unwrap();
         assert!(policy.contains("127.0.0.1:3\"") && !policy.contains('@'));
+        let file = PolicyFile::find(&folder.path().join("protected.yaml")).unwrap();
+        let loaded = file.load().0.unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let policy = std::fs::read_to_string(file.path()).unwrap();
+        for other in ["0.0.0.0", "9900", "3000", "../"] {
+            assert!(!policy.contains(other), "{other}");
+        }
     }
 }

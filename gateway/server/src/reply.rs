@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY,
-    WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+    SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
@@ -20,6 +20,13 @@ use crate::snapshot::Snapshot;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
 /// The same for writing: Pingora keeps the spelling of every name, and copies all but static ones.
 pub(crate) const REQUEST_ID_NAME: &str = "x-request-id";
+
+/// How a refusal looks, and the policy that lets this alone apply; a browser says so in the tests when they differ.
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}\
+                     h1{font-size:1.6rem}h1::first-letter{text-transform:uppercase}\
+                     code{font-size:.9em;overflow-wrap:anywhere}:root{color-scheme:light dark}";
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
+                      style-src 'sha256-XnJKw/noDUQKsXojDcoXMcW3ZDrLZd31KqlOg0v9y5c='";
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +80,10 @@ impl Page<'_> {
         header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
         header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
         header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        if self.html {
+            // Its own: the application's would forbid its style.
+            header.insert_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))?;
+        }
         if let Some(seconds) = self.retry_after.or_else(|| self.usual_wait()) {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
@@ -106,8 +117,7 @@ impl Page<'_> {
         let _ = write!(
             out,
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-             <title>{status} {title}</title><body style=\"font:16px/1.5 system-ui,sans-serif;max-width:36rem;\
-             margin:15vh auto;padding:0 1rem\"><h1>{title}</h1><p>Status {status}, reason <code>{code}</code>.</p>\
+             <title>{status} {title}</title><style>{STYLE}</style><body><h1>{title}</h1><p>Status {status}, reason <code>{code}</code>.</p>\
              <p>If you think that this is a mistake, name this request: <code>{id}</code></p></body></html>",
             status = self.status.as_u16(),
             title = self.reason.title(),

@@ -44,7 +44,10 @@ fn router() -> Router {
     Router::new()
         .route("/", get(home))
         .route("/healthz", get(async || "ok\n"))
+        .route("/style.css", get(style))
         .route("/search", get(search))
+        .route("/buy", get(home).post(buy))
+        .route("/account", get(account).post(save))
         .route("/login", get(login_page).post(login))
         .route("/logout", any(logout))
         .route("/echo", any(echo))
@@ -58,12 +61,22 @@ fn router() -> Router {
 
 const ITEMS: &[(u32, &str, u32)] = &[(1, "tea", 490), (2, "cup", 1250), (3, "kettle", 3900)];
 
-async fn home() -> Html<String> {
-    page(
-        "A small shop",
-        r#"<form action="/search">Search <input name="q"> <button>Go</button></form>
-<p><a href="/login">Log in</a> · <a href="/api/items">Items (JSON)</a> · <a href="/events">Events</a> · <a href="/admin">Admin</a></p>"#,
-    )
+async fn home(headers: HeaderMap) -> Html<String> {
+    let item = |(id, name, cents): &(u32, &str, u32)| {
+        format!(
+            r#"<li><b>{name}</b> <span>{}.{:02}</span>
+<form method="post" action="/buy"><input type="hidden" name="item" value="{id}"><button>Buy</button></form></li>"#,
+            cents / 100,
+            cents % 100
+        )
+    };
+    let items: String = ITEMS.iter().map(item).collect();
+    let text = format!(
+        r#"<form action="/search" role="search"><label>Search <input name="q"></label> <button>Go</button></form>
+<ul class="goods">{items}</ul>
+<p class="small"><a href="/api/items">Items (JSON)</a> · <a href="/events">Events</a></p>"#
+    );
+    page(&headers, "A small shop", &text)
 }
 
 #[derive(Deserialize)]
@@ -72,7 +85,7 @@ struct Search {
     q: String,
 }
 
-async fn search(Query(search): Query<Search>) -> Html<String> {
+async fn search(headers: HeaderMap, Query(search): Query<Search>) -> Html<String> {
     let wanted = search.q.to_lowercase();
     let found = ITEMS.iter().filter(|(_, name, _)| name.contains(&wanted));
     let found: String = found
@@ -82,15 +95,61 @@ async fn search(Query(search): Query<Search>) -> Html<String> {
         "<p>Results for <b>{}</b></p><ul>{found}</ul>",
         escaped(&search.q)
     );
-    page("Search", &text)
+    page(&headers, "Search", &text)
 }
 
-async fn login_page() -> Html<String> {
-    page(
-        "Log in",
-        r#"<form method="post">User <input name="user"> Password <input name="password" type="password"> <button>Log in</button></form>"#,
-    )
+#[derive(Deserialize)]
+struct Order {
+    #[serde(default)]
+    item: u32,
 }
+
+/// Sells to whoever the gateway says that it is.
+async fn buy(headers: HeaderMap, Form(order): Form<Order>) -> Response {
+    match ITEMS.iter().find(|(known, ..)| *known == order.item) {
+        Some((_, name, _)) => {
+            let text = format!("<p>One {name} is on its way to {}.</p>", who(&headers));
+            page(&headers, "Thank you", &text).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn account(headers: HeaderMap) -> Html<String> {
+    account_page(&headers, "")
+}
+
+#[derive(Deserialize)]
+struct Account {
+    #[serde(default)]
+    address: String,
+}
+
+async fn save(headers: HeaderMap, Form(account): Form<Account>) -> Html<String> {
+    let said = format!(
+        "<p>Parcels go to {} from now on.</p>",
+        escaped(&account.address)
+    );
+    account_page(&headers, &said)
+}
+
+fn account_page(headers: &HeaderMap, said: &str) -> Html<String> {
+    let text = format!(
+        r#"<p>Signed in as <b>{}</b>.</p>{said}
+<form method="post"><label>Send parcels to <input name="address"></label> <button>Save</button></form>
+<form method="post" action="/logout"><button>Log out</button></form>"#,
+        who(headers)
+    );
+    page(headers, "Your account", &text)
+}
+
+async fn login_page(headers: HeaderMap) -> Html<String> {
+    page(&headers, "Log in", LOGIN)
+}
+
+const LOGIN: &str = r#"<form method="post" action="/login"><label>User <input name="user" autocomplete="username"></label>
+<label>Password <input name="password" type="password" autocomplete="current-password"></label> <button>Log in</button></form>
+<p class="small">Everybody's password is <i>correct horse</i>.</p>"#;
 
 #[derive(Deserialize)]
 struct Login {
@@ -100,17 +159,30 @@ struct Login {
     password: String,
 }
 
-async fn login(Form(login): Form<Login>) -> Response {
+/// Tells by its status whether the password was right, and forgets it: there is no session.
+async fn login(headers: HeaderMap, Form(login): Form<Login>) -> Response {
     if login.password == "correct horse" {
-        return page("Welcome", &format!("<p>Hello {}</p>", escaped(&login.user))).into_response();
+        let text = format!(
+            r#"<p>Hello {}.</p><form method="post" action="/buy"><input type="hidden" name="item" value="1"><button>Buy tea</button></form>"#,
+            escaped(&login.user)
+        );
+        return page(&headers, "Welcome", &text).into_response();
     }
-    let page = page("Log in", "<p>Wrong user or password.</p>");
-    (StatusCode::UNAUTHORIZED, page).into_response()
+    let text = format!("<p class=\"wrong\">Wrong user or password.</p>{LOGIN}");
+    (StatusCode::UNAUTHORIZED, page(&headers, "Log in", &text)).into_response()
 }
 
 /// There is nothing to end: it keeps no session.
-async fn logout() -> Html<String> {
-    page("Goodbye", r#"<p><a href="/login">Log in</a></p>"#)
+async fn logout(headers: HeaderMap) -> Html<String> {
+    page(&headers, "Goodbye", r#"<p><a href="/login">Log in</a></p>"#)
+}
+
+/// Who asks, as the gateway says; clients cannot.
+fn who(headers: &HeaderMap) -> String {
+    let user = headers
+        .get("x-user-id")
+        .map(|user| String::from_utf8_lossy(user.as_bytes()));
+    user.map_or_else(|| "somebody".to_owned(), |user| escaped(&user))
 }
 
 /// What the application was given: shows which headers the gateway set and removed.
@@ -161,9 +233,33 @@ async fn me(headers: HeaderMap) -> Json<Value> {
     Json(json!({ "user": field("x-user-id"), "role": field("x-user-role") }))
 }
 
-async fn admin() -> Html<String> {
-    page("Admin", "<p>Everything that only admins should see.</p>")
+async fn admin(headers: HeaderMap) -> Html<String> {
+    page(
+        &headers,
+        "Admin",
+        "<p>Everything that only admins should see.</p>",
+    )
 }
+
+async fn style() -> impl IntoResponse {
+    ([("content-type", "text/css; charset=utf-8")], STYLE)
+}
+
+const STYLE: &str = "\
+:root { color-scheme: light dark; font: 17px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 42rem; padding: 0 1rem 3rem; }
+nav { display: flex; gap: 1.25rem; padding: 1rem 0; border-bottom: 1px solid #8884; }
+nav b { margin-right: auto; }
+form { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; margin: 1rem 0; }
+label { display: grid; gap: .25rem; }
+input, button { font: inherit; padding: .45rem .7rem; border: 1px solid #8888; border-radius: .5rem; }
+button { background: #2a6; border-color: #2a6; color: #fff; cursor: pointer; }
+.goods { list-style: none; padding: 0; }
+.goods li { display: flex; align-items: center; gap: 1rem; border-bottom: 1px solid #8884; }
+.goods b { flex: 1; }
+.small { font-size: .85rem; opacity: .8; }
+.wrong { color: #c33; }
+";
 
 async fn ticks() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = futures_util::stream::unfold(1u64, async |number| {
@@ -195,9 +291,20 @@ async fn echo_messages(mut socket: WebSocket) {
     }
 }
 
-fn page(title: &str, body: &str) -> Html<String> {
+fn page(headers: &HeaderMap, title: &str, body: &str) -> Html<String> {
+    let (user, way) = match headers.contains_key("x-user-id") {
+        true => (who(headers), r#"<a href="/account">Account</a>"#),
+        false => (String::new(), r#"<a href="/login">Log in</a>"#),
+    };
     Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{body}</html>\n"
+        r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css"></head>
+<body><nav><b>The shop</b><span>{user}</span><a href="/">Goods</a><a href="/admin">Admin</a>{way}</nav>
+<main><h1>{title}</h1>
+{body}
+</main></body></html>
+"#
     ))
 }
 

@@ -98,6 +98,16 @@ fn commands(stage: &Stage, web: &str) -> Vec<Shown> {
             )],
         ),
         (
+            "Sessions, roles, a second factor, CSRF and a guard at the log-in, for a shop that has none of them: in a browser",
+            vec![
+                format!("cp {folder}/protected.yaml {folder}/policy.yaml"),
+                format!(
+                    "xdg-open http://localhost:{}/account   # noa is a user, mia an admin",
+                    stage.http.port()
+                ),
+            ],
+        ),
+        (
             "Change the policy (deny 127.0.0.0/8, say) and send again: no restart",
             vec![
                 format!("${{EDITOR:-vi}} {folder}/policy.yaml"),

@@ -31,6 +31,7 @@ mod remote;
 mod responses;
 mod secrets;
 mod sessions;
+mod shop;
 mod slow;
 mod smuggling;
 mod sqlmap;
