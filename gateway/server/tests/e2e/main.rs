@@ -17,6 +17,7 @@ mod conformance;
 mod crs;
 mod edge;
 mod evasions;
+mod examples;
 mod factors;
 mod factors_json;
 mod forms;

@@ -16,6 +16,7 @@ pub(crate) struct Plan {
     listen: String,
     admin: String,
     tls: Option<String>,
+    whole: Option<String>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) env: Vec<(String, String)>,
 }
@@ -133,8 +134,18 @@ impl Plan {
         self
     }
 
+    /// A policy in place of all parts; `@HTTP@` and `@ADMIN@` become the gateway's addresses.
+    pub(crate) fn whole(mut self, text: String) -> Self {
+        self.whole = Some(text);
+        self
+    }
+
     /// The whole policy.
     pub(crate) fn render(&self, http: SocketAddr, tls: SocketAddr, admin: SocketAddr) -> String {
+        if let Some(text) = &self.whole {
+            let text = text.replace("@HTTP@", &http.to_string());
+            return text.replace("@ADMIN@", &admin.to_string());
+        }
         let mut text = format!(
             "version: 1\nlisten:\n  - {{address: \"{http}\"{}}}\n",
             self.listen
