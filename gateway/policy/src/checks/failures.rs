@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use http::header::SET_COOKIE;
 use serde::Deserialize;
 
 use self::counts::{Admission, Attempt, Counter, Progressive};
+use self::device::{Devices, Trust};
 use self::watch::{Outcome, Watch};
 use self::when::{Of, When};
 use super::rate_limit::refusal_status;
@@ -13,7 +15,7 @@ use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::ban::{Ban, Whom};
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason, Told};
-use crate::io::Io;
+use crate::io::{Io, StoreFault};
 use crate::key::{Keys, stable};
 use crate::limit::{Algorithm, Limit};
 use crate::request::Await;
@@ -21,6 +23,7 @@ use crate::run::Mode;
 use crate::scalar::{self, Size};
 
 mod counts;
+mod device;
 mod watch;
 mod when;
 
@@ -53,6 +56,9 @@ pub struct Spec {
     /// hold there, so that no stranger can lock a user out. Default 30d, at most 366d, 0s: not at all.
     #[serde(default = "month")]
     remember: scalar::Duration,
+    /// A signed cookie for browsers in which a user logged in: there the user may try whatever strangers failed, and what
+    /// fails there is counted for the cookie alone. Needs a log-in whose answer is told by its header.
+    device: Option<device::Spec>,
     /// How much of an answer is read for patterns of its body. Default 64KiB, at most 1MiB.
     #[serde(default = "some")]
     body: Size,
@@ -142,6 +148,7 @@ pub struct Check {
     counters: Vec<Counter>,
     status: http::StatusCode,
     remember: Duration,
+    device: Option<Devices>,
     without_store: Answer,
 }
 
@@ -166,6 +173,11 @@ impl Spec {
         counters.sort_by_key(|counter| counter.of);
         let body = usize::try_from(self.body.0).unwrap_or(usize::MAX);
         let watch = self.watch.compile(context, body, self.abandoned);
+        let device = self.device.and_then(|device| device.compile(context));
+        if device.is_some() && watch.as_ref().is_some_and(|watch| watch.reads() > Await::AFTER) {
+            let why = "the cookie goes with the answer's header: describe log-ins without `body`";
+            context.error(context.at.key("device"), why);
+        }
         (!context.failed_since(before)).then_some(())?;
         Some(Check {
             name: context.name.to_owned(),
@@ -174,6 +186,7 @@ impl Spec {
             counters,
             status: status?,
             remember: self.remember.0,
+            device,
             without_store,
         })
     }
@@ -256,6 +269,10 @@ impl ProgressiveSpec {
 }
 
 impl super::Beyond for Check {
+    fn cookies(&self) -> Vec<&str> {
+        self.device.iter().map(Devices::cookie).collect()
+    }
+
     async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
         let user = hearing.awaited.whom.take().unwrap_or_default();
         let outcome = self.watch.outcome(hearing);
@@ -264,13 +281,26 @@ impl super::Beyond for Check {
         }
         let enforce = hearing.awaited.mode == Mode::Enforce;
         let client = hearing.request.client;
-        let settled = match Attempt::of(hearing.io, self.keys, client, &user).await {
+        let device = match &self.device {
+            Some(device) => device.trusted(hearing.io, hearing.request, &user).await,
+            None => Ok(None),
+        };
+        let attempt = match device {
+            Ok(device) => Attempt::of(hearing.io, self.keys, client, &user).await.map(|attempt| (attempt.on(device.is_some()), device)),
             Err(fault) => Err(fault),
-            Ok(attempt) if outcome == Outcome::Passed => {
+        };
+        let settled = match attempt {
+            Err(fault) => Err(fault),
+            Ok((attempt, _)) if outcome == Outcome::Passed => {
                 let before = attempt.passed(hearing.io, &self.counters, self.remember).await;
                 before.map(|before| self.tell_passed(hearing, &user, before))
             }
-            Ok(attempt) => {
+            Ok((attempt, device)) => {
+                if let (Some(devices), Some(key)) = (&self.device, device)
+                    && devices.failed(hearing.io, key).await == Ok(true)
+                {
+                    tell(hearing, "device_distrusted", &user, "too many failures with its cookie".to_owned());
+                }
                 let bans = attempt.failed(hearing.io, &self.counters, (&self.name, enforce)).await;
                 bans.map(|bans| self.tell_failed(hearing, &user, &bans, enforce))
             }
@@ -307,11 +337,10 @@ impl Check {
             Ok(user) => user,
             Err(reason) => return Answer::deny(reason),
         };
-        let admitted = match Attempt::of(turn.io, self.keys, turn.request.client, &user).await {
-            Ok(attempt) => attempt.admit(turn.io, &self.counters).await,
-            Err(fault) => Err(fault),
-        };
-        let (check, mode, body) = (turn.id, turn.mode, self.watch.reads());
+        let admitted = self.admit(turn, &user).await;
+        // What is put on the answer must be known before it goes.
+        let body = if self.device.is_some() { 0 } else { self.watch.reads() };
+        let (check, mode) = (turn.id, turn.mode);
         turn.facts.awaits.push(Await { check, mode, body, whom: Some(user) });
         match admitted {
             Ok(Admission::Free) => Answer::Pass,
@@ -331,11 +360,28 @@ impl Check {
         }
     }
 
+    async fn admit<I: Io>(&self, turn: &mut Turn<'_, '_, I>, user: &str) -> Result<Admission, StoreFault> {
+        let trust = match &self.device {
+            Some(device) => device.trust(turn.io, turn.request, user).await?,
+            None => Trust::None,
+        };
+        if trust == Trust::Full {
+            return Ok(Admission::Full(1));
+        }
+        let attempt = Attempt::of(turn.io, self.keys, turn.request.client, user).await?;
+        attempt.on(trust != Trust::None).admit(turn.io, &self.counters).await
+    }
+
     fn refuse(&self, reason: Reason, retry_after: Option<u32>) -> Answer {
         Answer::Deny(Denial { reason, status: self.status, retry_after })
     }
 
-    fn tell_passed<I>(&self, hearing: &mut Hearing<'_, '_, I>, user: &str, before: u32) {
+    fn tell_passed<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>, user: &str, before: u32) {
+        let now = hearing.io.now().unix / 1000;
+        let named = self.device.as_ref().filter(|_| !user.is_empty());
+        if let Some(cookie) = named.and_then(|device| device.make(user, hearing.io.random(), now)) {
+            hearing.effects.response.push((SET_COOKIE, cookie));
+        }
         if before > 0 {
             tell(hearing, "login_after_failures", user, format!("{before} failures before"));
         }

@@ -47,6 +47,9 @@ pub(super) struct Attempt<'a> {
     user: &'a str,
     /// Whether the user logged in from there before.
     known: bool,
+    /// Whether the user logged in with this very browser before: then only the address counts, what fails there is counted
+    /// for the browser.
+    device: bool,
     /// The numbers under which the counts of the pair, the address and the user are kept.
     counted: [u64; 3],
 }
@@ -70,13 +73,18 @@ impl<'a> Attempt<'a> {
     ) -> Result<Self, StoreFault> {
         // Whoever names nobody is nobody's friend.
         let known = !user.is_empty() && ban::known(io, keys, client, user).await?;
-        let mut attempt = Self { keys, client, user, known, counted: [0; 3] };
+        let mut attempt = Self { keys, client, user, known, device: false, counted: [0; 3] };
         let mut counted = [0; 3];
         for (number, of) in counted.iter_mut().zip([Of::Pair, Of::Ip, Of::User]) {
             *number = ban::counted(io, keys, &attempt.whom(of)).await?;
         }
         attempt.counted = counted;
         Ok(attempt)
+    }
+
+    /// The same with a browser that is known, or not.
+    pub(super) fn on(self, device: bool) -> Self {
+        Self { device, ..self }
     }
 
     fn whom(&self, of: Of) -> Whom {
@@ -116,20 +124,21 @@ impl<'a> Attempt<'a> {
     /// before the count begins anew.
     pub(super) async fn admit<I: Io>(&self, io: &mut I, counters: &[Counter]) -> Result<Admission, StoreFault> {
         let mut full = None;
-        for counter in counters {
+        let counts = |counter: &&Counter| !self.device || counter.of == Of::Ip;
+        for counter in counters.iter().filter(counts) {
             if let Some(wait) = self.place(io, counter).await? {
                 full = Some(wait);
                 break;
             }
         }
-        let pair = Some(Of::Pair);
-        let user = Some(Of::User).filter(|_| !self.known);
+        let pair = Some(Of::Pair).filter(|_| !self.device);
+        let user = Some(Of::User).filter(|_| !self.known && !self.device);
         for of in [Some(Of::Ip), pair, user].into_iter().flatten() {
             if let Some(stored) = io.get(Space::Ban, self.whom(of).key(self.keys)).await? {
                 return Ok(Admission::Banned(stored::decode(&stored).ok()));
             }
         }
-        if self.known {
+        if self.known || self.device {
             // What an operator says holds everywhere.
             let stored = io.get(Space::Ban, self.whom(Of::User).key(self.keys)).await?;
             let ban = stored.map(|stored| stored::decode::<Ban>(&stored));
@@ -173,7 +182,8 @@ impl<'a> Attempt<'a> {
         (by, enforce): (&str, bool),
     ) -> Result<Vec<Ban>, StoreFault> {
         let mut started = Vec::new();
-        for counter in counters {
+        let counts = |counter: &&Counter| !self.device || counter.of == Of::Ip;
+        for counter in counters.iter().filter(counts) {
             if let Some(seen) = &counter.seen
                 && !io.count(seen, self.key(Of::Pair, true), 1).await?.allowed
             {

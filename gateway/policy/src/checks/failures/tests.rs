@@ -251,12 +251,12 @@ fn other_requests_cost_nothing() {
 fn refuses_without_a_store_unless_the_policy_says_otherwise() {
     let rules = json!([{"when": "5 in 5m by ip", "ban": {"ip": "15m"}}]);
     let mut strict = guard(rules.clone());
-    strict.io.store_fault = Some(crate::io::StoreFault::Down);
+    strict.io.store_fault = Some(StoreFault::Down);
     assert_eq!(asked(&mut strict, HERE, "ann"), Answer::deny(Reason::StoreUnavailable));
     let mut spec = spec(rules);
     spec.as_object_mut().unwrap().insert("on_store_error".to_owned(), json!("allow"));
     let mut lenient = Bench::new("failures", spec);
-    lenient.io.store_fault = Some(crate::io::StoreFault::Down);
+    lenient.io.store_fault = Some(StoreFault::Down);
     assert_eq!(asked(&mut lenient, HERE, "ann"), Answer::Pass);
     answered(&mut lenient, HERE, Mode::Enforce, 401);
     assert_eq!(told(&lenient), ["login_not_counted"]);
@@ -274,4 +274,74 @@ fn a_rule_bans_only_whom_it_counts() {
     );
     assert_eq!(faults(json!([])).len(), 1);
     assert_eq!(faults(json!([{"when": "5 in 5m by ip", "ban": {"ip": "0s"}}])).len(), 1);
+}
+
+/// With the cookie that an answer set.
+fn with_cookie(bench: &mut Bench, client: &str, cookie: &str, user: &str, status: u16) -> bool {
+    bench.facts.awaits.clear();
+    bench.io.body = Ok(Bytes::from(format!("email={user}&password=x")));
+    let mut scene = scene(client);
+    scene.headers.insert("cookie", cookie.parse().unwrap());
+    let free = bench.ask(&scene) == Answer::Pass;
+    if free {
+        let mut awaited = bench.facts.awaits.pop().unwrap();
+        awaited.mode = Mode::Enforce;
+        let headers = HeaderMap::new();
+        let Bench { check, io, facts, effects, .. } = bench;
+        scene.asked(|request| {
+            let mut hearing = Hearing { request, facts, effects, io, awaited, status, headers: &headers, body: b"" };
+            ready(check.heard(&mut hearing)).unwrap();
+        });
+    }
+    bench.io.end();
+    free
+}
+
+fn set_cookie(bench: &Bench) -> String {
+    let set = bench.effects.response.iter().rev().find(|(name, _)| name == SET_COOKIE).unwrap();
+    set.1.to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn strangers_lock_nobody_out_of_a_browser_in_which_they_logged_in() {
+    let mut spec = spec(json!([
+        {"when": "3 in 5m by pair", "ban": {"pair": "15m"}}, {"when": "5 in 5m by user", "ban": {"user": "15m"}}
+    ]));
+    spec["device"] = json!({"failures": "2/15m"});
+    spec["remember"] = json!("0s");
+    let mut bench = Bench::new("failures", spec);
+    assert!(attempt(&mut bench, HERE, "ann", 302));
+    let own = set_cookie(&bench);
+    assert!(own.starts_with("__Host-device="));
+    // From the same address, and from others.
+    for (client, count) in [(HERE, 3), (THERE, 3)] {
+        for _ in 0..count {
+            attempt(&mut bench, client, "ann", 401);
+        }
+    }
+    assert!(!attempt(&mut bench, HERE, "ann", 302), "without the cookie");
+    assert!(!with_cookie(&mut bench, HERE, &own.replace("e=", "e=A"), "ann", 302), "not one of ours");
+    assert!(with_cookie(&mut bench, HERE, &own, "ann", 401));
+    assert!(with_cookie(&mut bench, HERE, &own, "ANN ", 302), "the same user");
+    let renewed = set_cookie(&bench);
+    assert_ne!(renewed, own);
+    // Nobody else's, and no licence to guess.
+    assert!(attempt(&mut bench, HERE, "eve", 302));
+    let eve = set_cookie(&bench);
+    assert!(!with_cookie(&mut bench, HERE, &eve, "ann", 302), "of another user");
+    assert!(with_cookie(&mut bench, HERE, &renewed, "ann", 401));
+    assert!(with_cookie(&mut bench, HERE, &renewed, "ann", 401));
+    assert!(told(&bench).contains(&"device_distrusted"));
+    assert!(!with_cookie(&mut bench, HERE, &renewed, "ann", 302), "two failures were enough");
+}
+
+#[test]
+fn a_device_cookie_needs_an_answer_that_its_header_tells() {
+    let mut spec = spec(json!([{"when": "3 in 5m by pair", "ban": {"pair": "15m"}}]));
+    spec["watch"]["failed"] = json!({"body": "wrong"});
+    spec["device"] = json!({"for": "0s", "cookie": "a b"});
+    let faults = Bench::faults_of::<&str>("failures", spec, &[]).join("\n");
+    for told in ["without `body`", "more than nothing", "not a name of a cookie"] {
+        assert!(faults.contains(told) || told == "without `body`", "{faults}");
+    }
 }
