@@ -35,13 +35,32 @@ pub fn value<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, 
     Ok(found)
 }
 
-/// The lines that are left when cookies of these names are taken out; `None` when there is none of them.
+/// Cookies whose names begin so, in the order in which they were sent; no promise that a name comes once.
+pub fn beginning<'h>(
+    headers: &'h HeaderMap,
+    prefix: &'h str,
+) -> impl Iterator<Item = (&'h str, &'h str)> {
+    let lines = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).map(str::trim);
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .filter(move |(name, _)| name.starts_with(prefix))
+}
+
+/// The lines that are left when cookies of these names are taken out; a name that ends in `*` stands for all that begin
+/// so. `None` when there is none of them.
 #[must_use]
 pub fn without(headers: &HeaderMap, names: &[String]) -> Option<Vec<HeaderValue>> {
     let is = |pair: &[u8]| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         let name = name.trim_ascii();
-        names.iter().any(|own| own.as_bytes() == name)
+        names.iter().any(|own| match own.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix.as_bytes()),
+            None => own.as_bytes() == name,
+        })
     };
     let lines = || headers.get_all(COOKIE).iter();
     let pairs = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {
@@ -166,6 +185,14 @@ mod tests {
         assert_eq!(
             left(&["a=1; __Host-s=x;b=2", "__Host-s =y", "c=__Host-s=z"]).unwrap(),
             ["a=1; b=2", "c=__Host-s=z"]
+        );
+        let all = ["__Host-s-login-*".to_owned()];
+        let sent = headers(&["a=1; __Host-s-login-x=1; __Host-s=2; __Host-s-login-y =3"]);
+        assert_eq!(without(&sent, &all).unwrap(), ["a=1; __Host-s=2"]);
+        let found: Vec<_> = beginning(&sent, "__Host-s-login-").collect();
+        assert_eq!(
+            found,
+            [("__Host-s-login-x", "1"), ("__Host-s-login-y ", "3")]
         );
     }
 

@@ -150,6 +150,10 @@ reasons! {
     SessionElsewhere = "session_elsewhere", 401, "authentication required";
     /// The log-in is too long ago for this.
     SessionStale = "session_stale", 401, "authentication must be renewed";
+    /// A log-in at a provider that this browser did not begin, or that is over.
+    LoginStale = "login_stale", 403, "log-in out of date";
+    /// A log-in that the provider refuses, or whose answer does not hold.
+    LoginRefused = "login_refused", 403, "log-in not accepted";
     /// Who asks is known and may not do this.
     Forbidden = "forbidden", 403, "access denied";
     /// A second factor must be proven first.

@@ -18,6 +18,7 @@ use crate::decision::{Action, Effects, Reason, Reply};
 pub(crate) mod form;
 pub(crate) mod html;
 pub(crate) mod language;
+pub(crate) mod login;
 pub(crate) mod mfa;
 pub(crate) mod qr;
 mod style;
@@ -39,6 +40,8 @@ pub(crate) struct Page {
     pub(crate) refused: bool,
     pub(crate) body: Html,
     pub(crate) script: Option<Script>,
+    /// Another host where a form of the page leads in the end: browsers hold redirects against the policy, too.
+    pub(crate) leads: Option<String>,
 }
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(style::STYLE));
@@ -83,8 +86,12 @@ impl Page {
 
     fn policy(&self) -> Option<HeaderValue> {
         let style = STYLE_HASH.as_str();
+        let leads = self
+            .leads
+            .as_deref()
+            .map_or_else(String::new, |host| format!(" {host}"));
         let mut policy = format!(
-            "default-src 'none'; style-src {style}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src {style}; form-action 'self'{leads}; frame-ancestors 'none'; base-uri 'none'"
         );
         if let Some(script) = self.script {
             policy.push_str("; script-src ");

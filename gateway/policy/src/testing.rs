@@ -169,6 +169,28 @@ impl Bench {
         self.put(&scene.request())
     }
 
+    /// The check's page at the scene's path, which every check of its route has let pass, this one too.
+    pub(crate) fn page(&mut self, scene: &Scene) -> Answer {
+        let request = scene.request();
+        self.facts = Facts::default();
+        self.effects = Effects::default();
+        let answer = self.put(&request);
+        if answer != Answer::Pass {
+            return answer;
+        }
+        let rest = scene.path.strip_prefix("/.palisade/").unwrap_or_default();
+        let mut turn = Turn {
+            request: &request,
+            facts: &mut self.facts,
+            effects: &mut self.effects,
+            io: &mut self.io,
+            id: CheckId(0),
+            mode: crate::run::Mode::Enforce,
+            route: 0,
+        };
+        ready(self.check.page(&mut turn, rest)).unwrap_or_else(|| panic!("it waits"))
+    }
+
     /// What one more request allocates, after some have warmed up what is reused.
     pub(crate) fn allocations(&mut self, scene: &Scene) -> u64 {
         let request = scene.request();

@@ -28,7 +28,10 @@ mod tests;
 mod token;
 
 pub use claims::Wanted;
-pub(in crate::checks) use spec::upstream_header;
+pub(in crate::checks) use claims::millis;
+pub(in crate::checks) use published::{Metadata, Place, Published, UNKNOWN_EVERY};
+pub(in crate::checks) use spec::{basic, bearer, upstream_header, url};
+pub(in crate::checks) use token::Parts;
 pub use spec::{Introspect, Issuer, Signature, Spec, Standing};
 
 use cache::Cache;
@@ -36,7 +39,6 @@ use claims::{Proof, Verified};
 use introspection::Introspection;
 use party::Parties;
 use source::Source;
-use token::Parts;
 
 /// Ready to be asked.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-//! `session`: who asks, by a session. Either one of the gateway's own, begun when the application's log-in goes well, or
-//! the application's own token in a cookie. This file orders the steps, each of which is a module.
+//! `session`: who asks, by a session. Either one of the gateway's own, begun when the application's log-in goes well or an
+//! OpenID provider says who it is, or the application's own token in a cookie. This file orders the steps, each of which
+//! is a module.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::request::{Await, Identity, Request, Session};
 mod keeper;
 mod known;
 mod login;
+mod oidc;
 mod own;
 mod page;
 mod record;
@@ -27,8 +29,9 @@ mod token;
 pub use keeper::{Listed, WhenFull};
 pub use spec::Spec;
 
-use login::Requests;
-use own::Own;
+use login::{Requests, Start};
+use oidc::Oidc;
+use own::{How, Own};
 use refusal::Login;
 use token::Token;
 
@@ -65,7 +68,7 @@ type Outcome = Result<Established, Reason>;
 impl Check {
     pub(super) fn needs(&self) -> Needs {
         let reads = match &self.kind {
-            Kind::Own(own) => own.start.reads_body(),
+            Kind::Own(own) => own.start().is_some_and(Start::reads_body),
             Kind::Token(_) => false,
         };
         Needs {
@@ -86,7 +89,8 @@ impl Check {
     pub(super) fn response_work(&self) -> ResponseWork {
         let mut work = ResponseWork::default();
         if let Kind::Own(own) = &self.kind {
-            work.edits.extend(own.start.private().cloned().map(Edit::Remove));
+            let private = own.start().into_iter().flat_map(Start::private);
+            work.edits.extend(private.cloned().map(Edit::Remove));
         }
         work
     }
@@ -100,10 +104,15 @@ impl Check {
         self.login.as_ref().map(Login::path)
     }
 
+    /// Whether its own pages are where people log in.
+    pub(crate) fn serves_login(&self) -> bool {
+        matches!(&self.kind, Kind::Own(own) if own.oidc().is_some())
+    }
+
     /// Requests that it must see: log-in, log-out.
     pub(crate) fn watches(&self) -> impl Iterator<Item = (&'static str, Option<&http::Method>, &str)> {
         let start = match &self.kind {
-            Kind::Own(own) => Some(&own.start.requests),
+            Kind::Own(own) => own.start().map(|start| &start.requests),
             Kind::Token(_) => None,
         };
         let start = start.into_iter().flat_map(Requests::each).map(|one| ("start", one));
@@ -142,7 +151,7 @@ impl Check {
     /// The log-in itself must be reached by whoever is not signed in, or nobody ever is.
     fn may_pass(&self, request: &Request<'_>, reason: Reason) -> bool {
         let starts = match &self.kind {
-            Kind::Own(own) => own.start.requests.has(request),
+            Kind::Own(own) => own.starts(request) || own.oidc().is_some_and(|oidc| oidc.is_page(request)),
             Kind::Token(_) => false,
         };
         let nobody = matches!(
@@ -167,8 +176,8 @@ impl Check {
             whom: None,
         };
         let heard = match &self.kind {
-            Kind::Own(own) if own.start.requests.has(turn.request) => {
-                awaited.whom = own.start.user(turn).await?;
+            Kind::Own(Own { how: How::Watched(start), .. }) if start.requests.has(turn.request) => {
+                awaited.whom = start.user(turn).await?;
                 true
             }
             Kind::Own(own) => self.end.has_like(turn.request) && own.is_named(turn.request),
@@ -199,7 +208,7 @@ impl Check {
 impl Beyond for Check {
     async fn heard<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
         match &self.kind {
-            Kind::Own(own) if own.start.requests.has(hearing.request) => own.begin(hearing).await,
+            Kind::Own(own) if own.starts(hearing.request) => own.begin(hearing).await,
             Kind::Own(own) => own.end(hearing).await,
             Kind::Token(token) => self.heard_token(token, hearing).await,
         }
@@ -207,6 +216,7 @@ impl Beyond for Check {
 
     fn pages(&self) -> &'static [&'static str] {
         match &self.kind {
+            Kind::Own(own) if own.oidc().is_some() => &["sessions", "login", "logout"],
             Kind::Own(_) => &["sessions"],
             Kind::Token(_) => &[],
         }
@@ -214,6 +224,11 @@ impl Beyond for Check {
 
     async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
         match &self.kind {
+            Kind::Own(own) if Oidc::serves(rest) => match own.oidc() {
+                // What is rare, and large, is not a part of every request's future.
+                Some(oidc) => Box::pin(oidc::serve(own, oidc, turn, rest)).await,
+                None => Answer::deny(Reason::NoRoute),
+            },
             Kind::Own(own) => page::serve(own, self.login.as_ref(), &self.pages, turn, rest).await,
             Kind::Token(_) => Answer::deny(Reason::NoRoute),
         }
@@ -221,7 +236,7 @@ impl Beyond for Check {
 
     fn cookies(&self) -> Vec<&str> {
         match &self.kind {
-            Kind::Own(own) => vec![&own.keeper.cookie.name],
+            Kind::Own(own) => std::iter::once(own.keeper.cookie.name.as_str()).chain(own.oidc().map(Oidc::cookies)).collect(),
             Kind::Token(_) => Vec::new(),
         }
     }

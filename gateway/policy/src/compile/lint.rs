@@ -7,7 +7,7 @@ use crate::decision::CheckId;
 use crate::fault::Path;
 use crate::policy::Named;
 use crate::route::pattern::{HostPattern, PathPattern};
-use crate::run::Mode;
+use crate::run::{Mode, Target};
 
 /// Routes that earlier ones cover wholly. Faulty routes neither cover nor are covered: their match is not certain.
 pub(super) fn unreachable(build: &mut Build<'_, '_>, routes: &[Made]) {
@@ -102,6 +102,13 @@ pub(super) fn logins(build: &mut Build<'_, '_>, routes: &[Made]) {
                 faults.extend(shut.map(|message| (place, message)));
             }
         }
+        if check.serves_login() {
+            faults.extend(own_login(build, routes, named, &at.key("oidc")));
+            // Which host it is on decides between routes of the same pages: what serves others' is none of its business.
+            if check.login() == Some(&format!("{}/login", build.pages.path)) {
+                continue;
+            }
+        }
         let Some(page) = check.login() else { continue };
         let serving = serving(routes, Some(&http::Method::GET), page);
         if serving.is_empty() {
@@ -114,6 +121,40 @@ pub(super) fn logins(build: &mut Build<'_, '_>, routes: &[Made]) {
     for (at, message) in faults {
         build.faults.error(at, message);
     }
+}
+
+/// A log-in on the gateway's own pages that no route serves, or that nobody reaches.
+fn own_login(
+    build: &Build<'_, '_>,
+    routes: &[Made],
+    named: &Named,
+    at: &Path,
+) -> Vec<(Path, String)> {
+    let own: Vec<&Made> = routes
+        .iter()
+        .filter(|made| pages_of(build, made, &named.name))
+        .collect();
+    let pages = &build.pages.path;
+    let unserved = own.is_empty().then(|| {
+        format!(
+            "no route serves its log-in: {{name: own-pages, match: {{path: \"{pages}/*\"}}, serve: [{0}], use: [{0}]}}",
+            named.name
+        )
+    });
+    let shut = shut(build, &own, named, &format!("{pages}/login"));
+    let found = unserved.into_iter().chain(shut);
+    found.map(|message| (at.clone(), message)).collect()
+}
+
+/// Whether a route serves the pages of this check.
+fn pages_of(build: &Build<'_, '_>, made: &Made, name: &str) -> bool {
+    let Target::Pages(served) = &made.route.plan.target else {
+        return false;
+    };
+    let mut served = served
+        .iter()
+        .filter_map(|id| build.checks.named.get(usize::from(id.0)));
+    served.any(|check| check.name == name)
 }
 
 /// The checks of a route.

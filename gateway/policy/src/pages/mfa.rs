@@ -59,6 +59,7 @@ impl View<'_> {
             refused: self.problem.is_some(),
             body,
             script,
+            leads: None,
         }
     }
 

@@ -8,6 +8,7 @@ fn what_a_page_carries_is_named_by_its_hash() {
         refused: true,
         body: Html::default(),
         script: Some(Script("1")),
+        leads: None,
     };
     let reply = page.reply(Reason::Ok, StatusCode::OK);
     let policy = reply

@@ -1,5 +1,5 @@
 //! Every word on the gateway's own pages. One table per language, each in a file of its own; a word that a table lacks does
-//! not compile. `{n}`, `{digits}`, `{date}` and `{minutes}` stand for what is filled in.
+//! not compile. `{n}`, `{digits}`, `{date}`, `{minutes}` and `{user}` stand for what is filled in.
 
 mod de;
 mod en;
@@ -97,6 +97,17 @@ words! {
     off_lead,
     off_required,
     off_done,
+
+    login_title,
+    login_stale,
+    login_refused,
+    login_unavailable,
+    login_full,
+    login_again,
+    login_done,
+    logout_title,
+    logout_lead,
+    logout_done,
 }
 
 /// A number in its place.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -29,6 +30,16 @@ SecRule ARGS "@rx sleep" "id:920350,phase:2,pass"
 SecRule ARGS "@rx sleep" "id:920351,phase:2,pass,chain"
 SecRule TX:BLOCKING_PARANOIA_LEVEL|TX:DETECTION_PARANOIA_LEVEL "@ge 1""#;
 
+/// A key that nobody uses, in PEM.
+fn private_key() -> Vec<u8> {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let label = "PRIVATE KEY";
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n").into_bytes()
+}
+
 /// The folder of examples, and what they need that no repository holds.
 struct Examples;
 
@@ -44,6 +55,7 @@ impl Sources for Examples {
             "/etc/modsecurity/crs/crs-setup.conf" => b"SecDefaultAction \"phase:1,log,pass\"".to_vec(),
             "/usr/share/modsecurity-crs/rules/one.conf" => RULE.as_bytes().to_vec(),
             "../certs/dev/ca.pem" => b"read by the gateway, not by the policy".to_vec(),
+            "/run/secrets/oidc-key.pem" => private_key(),
             path if path.starts_with("/run/secrets/") => b"0123456789abcdef0123456789abcdef".to_vec(),
             path => return fs::read(policies().join(path)).map(Into::into).map_err(|why| why.to_string()),
         };

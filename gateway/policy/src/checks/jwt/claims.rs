@@ -206,7 +206,7 @@ impl Rules {
 }
 
 /// Unix milliseconds. Fractions of a second are allowed (RFC 7519, 2), negative and absurd dates are not.
-pub(super) fn millis(date: &Value) -> Option<u64> {
+pub(in crate::checks) fn millis(date: &Value) -> Option<u64> {
     const LATEST: f64 = 9e12;
     let Value::Number(number) = date else { return None };
     match (number.as_u64(), number.as_f64()) {

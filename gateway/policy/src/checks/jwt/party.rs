@@ -3,7 +3,7 @@
 
 use super::claims::Rules;
 use super::keys::KeySet;
-use super::published::Published;
+use super::published::{Published, UNKNOWN_EVERY};
 use super::token::Parts;
 use crate::decision::Reason;
 use crate::io::Io;
@@ -48,14 +48,9 @@ impl Party {
         if parts.signed_by(&self.keys) {
             return Ok(0);
         }
-        let Some(published) = &self.published else { return Err(Reason::TokenInvalid) };
-        let mut held = published.keys(io).await?;
-        if parts.kid.as_deref().is_some_and(|kid| !held.keys.knows(kid)) {
-            held = published.newer(io).await?;
+        match &self.published {
+            Some(published) => published.signed(parts, UNKNOWN_EVERY, io).await,
+            None => Err(Reason::TokenInvalid),
         }
-        if parts.signed_by(&held.keys) {
-            return Ok(held.version);
-        }
-        Err(Reason::TokenInvalid)
     }
 }

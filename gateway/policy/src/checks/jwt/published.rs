@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::keys::KeySet;
 use super::strict;
+use super::token::Parts;
 use crate::decision::Reason;
 use crate::io::{Cached, Call, Fetched, Io};
 
@@ -22,7 +23,7 @@ const LARGEST: usize = 256 << 10;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A token with a key that is not known asks for newer keys this often, over all such tokens: strangers must not be able
 /// to make us hammer an issuer.
-const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
+pub(in crate::checks) const UNKNOWN_EVERY: Duration = Duration::from_secs(30);
 /// How long keys are used without even asking whether there are newer ones in the cache.
 const LOOK_EVERY_MS: u64 = 1000;
 
@@ -53,6 +54,11 @@ pub(in crate::checks) struct Metadata {
 }
 
 impl Metadata {
+    /// What it says under this name.
+    pub(in crate::checks) fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name)
+    }
+
     /// A URL among them; plain HTTP only where the issuer itself is asked so.
     pub(in crate::checks) fn url(&self, name: &str) -> Option<&str> {
         let url = self.fields.get(name).and_then(Value::as_str)?;
@@ -106,9 +112,15 @@ impl Published {
         self.ask(io, None).await
     }
 
-    /// Newer ones, if the last were not asked for just now.
-    pub(in crate::checks) async fn newer<I: Io>(&self, io: &mut I) -> Result<Arc<Held>, Reason> {
-        self.ask(io, Some(UNKNOWN_EVERY)).await
+
+    /// Checks that one of them signed it; the version of the keys that it was. A key that is not known may be new: newer
+    /// ones are asked for, if the last are older than `every`.
+    pub(in crate::checks) async fn signed<I: Io>(&self, parts: &Parts<'_>, every: Duration, io: &mut I) -> Result<u64, Reason> {
+        let mut held = self.keys(io).await?;
+        if parts.kid.as_deref().is_some_and(|kid| !held.keys.knows(kid)) {
+            held = self.ask(io, Some(every)).await?;
+        }
+        if parts.signed_by(&held.keys) { Ok(held.version) } else { Err(Reason::TokenInvalid) }
     }
 
     async fn ask<I: Io>(&self, io: &mut I, older_than: Option<Duration>) -> Result<Arc<Held>, Reason> {

@@ -25,7 +25,9 @@ use crate::scalar::{Duration, Texts};
 
 mod keyring;
 
-use keyring::{Keyring, url};
+pub(in crate::checks) use keyring::url;
+
+use keyring::Keyring;
 
 const LEEWAY_MS: u64 = 30_000;
 const MOST_LEEWAY_MS: u64 = 300_000;
@@ -449,13 +451,13 @@ fn secret(context: &mut Context<'_>, name: Option<&String>) -> Option<Zeroizing<
 }
 
 /// RFC 6749, 2.3.1: both are form-encoded before they are joined.
-fn basic(client: &str, secret: &[u8]) -> Option<HeaderValue> {
+pub(in crate::checks) fn basic(client: &str, secret: &[u8]) -> Option<HeaderValue> {
     let encoded = |bytes: &[u8]| form_urlencoded::byte_serialize(bytes).collect::<String>();
     let joined = Zeroizing::new(format!("{}:{}", encoded(client.as_bytes()), encoded(secret)));
     sensitive(&format!("Basic {}", STANDARD.encode(joined.as_bytes())))
 }
 
-fn bearer(token: &[u8]) -> Option<HeaderValue> {
+pub(in crate::checks) fn bearer(token: &[u8]) -> Option<HeaderValue> {
     sensitive(&format!("Bearer {}", std::str::from_utf8(token).ok()?))
 }
 
@@ -466,7 +468,7 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 impl Signature {
-    fn algorithm(self) -> Algorithm {
+    pub(in crate::checks) fn algorithm(self) -> Algorithm {
         match self {
             Self::HS256 => Algorithm::HS256,
             Self::HS384 => Algorithm::HS384,

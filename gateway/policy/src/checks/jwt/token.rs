@@ -20,8 +20,8 @@ pub(in crate::checks) struct Parts<'t> {
     message: &'t str,
     payload: &'t str,
     signature: &'t str,
-    pub(super) header: Map<String, Value>,
-    pub(super) algorithm: Algorithm,
+    pub(in crate::checks) header: Map<String, Value>,
+    pub(in crate::checks) algorithm: Algorithm,
     pub(super) kid: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl<'t> Parts<'t> {
     }
 
     /// What the header says of the token's type; `None` asks for nothing.
-    pub(super) fn is_of_type(&self, wanted: Option<&str>) -> bool {
+    pub(in crate::checks) fn is_of_type(&self, wanted: Option<&str>) -> bool {
         let Some(wanted) = wanted else { return true };
         let given = self.header.get("typ").and_then(Value::as_str);
         given.is_some_and(|given| media_type(given).eq_ignore_ascii_case(media_type(wanted)))

@@ -15,7 +15,7 @@ use crate::cookie::{self, SameSite};
 use crate::decision::Reason;
 use crate::io::{Io, Key, Now, Space, StoreFault};
 use crate::key::client_network;
-use crate::request::Request;
+use crate::request::{Request, Session};
 use crate::stored::{self, Change};
 
 /// How often a change of a user's list is tried again after somebody else's came first.
@@ -89,9 +89,43 @@ pub(in crate::checks) struct Open {
     pub(super) known: Arc<Known>,
 }
 
+impl Open {
+    /// Whose it is.
+    pub(super) fn user(&self) -> &str {
+        &self.known.record.user
+    }
+
+    /// The session, as others are told of it.
+    pub(super) fn session(&self) -> Session {
+        let record = &self.known.record;
+        Session {
+            binding: self.binding,
+            started: record.proven.unwrap_or(record.started) / 1000,
+        }
+    }
+
+    /// Whether it is this user's, began at this moment or later, and rests on a proof that is no older. Unix milliseconds.
+    pub(super) fn is_of(&self, user: &str, since: u64, proven: u64) -> bool {
+        let record = &self.known.record;
+        record.user == user && record.started >= since && record.proven.unwrap_or(record.started) >= proven
+    }
+}
+
+/// Who logged in.
+#[derive(Debug)]
+pub(in crate::checks) struct Whose<'w> {
+    pub(in crate::checks) user: &'w str,
+    /// What the log-in said about them.
+    pub(in crate::checks) claims: Map<String, Value>,
+    /// Unix milliseconds at which they proved who they are; `None`: now.
+    pub(in crate::checks) proven: Option<u64>,
+}
+
 /// A session that has just begun.
 #[derive(Debug)]
 pub(in crate::checks) struct Begun {
+    /// Where its record is.
+    pub(super) key: Key,
     /// The cookie to be set.
     pub(in crate::checks) cookie: HeaderValue,
     /// What belongs to it is bound to this.
@@ -212,14 +246,14 @@ impl Keeper {
         &self,
         io: &mut I,
         request: &Request<'_>,
-        user: &str,
-        claims: Map<String, Value>,
+        Whose { user, claims, proven }: Whose<'_>,
     ) -> Result<Begun, NotBegun> {
         let identifier = Identifier::new(io.random());
         let handle: String = io.random().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let now = io.now().unix;
         let record = Record {
             claims,
+            proven,
             started: now,
             seen: now,
             client: request.client.to_string(),
@@ -240,6 +274,7 @@ impl Keeper {
         let entry = Entry::new(key, handle.clone(), now);
         match self.enter(io, user, entry).await {
             Ok(ended) => Ok(Begun {
+                key,
                 cookie,
                 binding: self.names.binding(identifier.digest()),
                 handle,
@@ -409,6 +444,6 @@ fn agent<'r>(request: &Request<'r>) -> &'r str {
     agent.get(..LONGEST_AGENT).unwrap_or(agent)
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
+pub(in crate::checks) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

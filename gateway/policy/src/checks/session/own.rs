@@ -6,24 +6,37 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::keeper::{Keeper, NotBegun, Open};
+use super::keeper::{Begun, Keeper, NotBegun, Open, Whose};
 use super::login::Start;
+use super::oidc::Oidc;
 use super::record::Record;
 use super::{Established, Outcome, set, tell};
 use crate::checks::{Hearing, Turn};
 use crate::cookie;
 use crate::decision::Reason;
 use crate::io::Io;
-use crate::request::{Identity, Request, Session};
+use crate::request::{Identity, Request};
 
 /// Ready to be asked.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) keeper: Keeper,
-    pub(super) start: Start,
+    pub(super) how: How,
     pub(super) users: Option<Users>,
     pub(super) forward: Vec<(Forwarded, HeaderName)>,
 }
+
+/// How sessions begin.
+#[derive(Debug)]
+pub(super) enum How {
+    /// When the application's own log-in goes well.
+    Watched(Box<Start>),
+    /// When a provider says who it is.
+    Provider(Box<Oidc>),
+}
+
+/// An event, whom it is about, and the rest in words.
+pub(super) type Happened = (&'static str, Option<String>, String);
 
 /// What is sent to the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +62,9 @@ impl Own {
         let open = self.keeper.find(turn.io, turn.request).await?;
         let identity = self.identity(&open).ok_or(Reason::Internal)?;
         self.keeper.prolong(turn.io, &open, turn.request).await;
-        let started = open.known.record.started / 1000;
         Ok(Established {
             identity,
-            session: Session {
-                binding: open.binding,
-                started,
-            },
+            session: open.session(),
         })
     }
 
@@ -90,49 +99,89 @@ impl Own {
         })
     }
 
+    /// The application's log-in, where that is what begins sessions.
+    pub(super) fn start(&self) -> Option<&Start> {
+        match &self.how {
+            How::Watched(start) => Some(start),
+            How::Provider(_) => None,
+        }
+    }
+
+    /// Whether this request is the application's log-in.
+    pub(super) fn starts(&self, request: &Request<'_>) -> bool {
+        self.start().is_some_and(|start| start.requests.has(request))
+    }
+
+    /// The provider, where that is whom the gateway asks.
+    pub(super) fn oidc(&self) -> Option<&Oidc> {
+        match &self.how {
+            How::Watched(_) => None,
+            How::Provider(oidc) => Some(oidc),
+        }
+    }
+
     /// The application answered a log-in.
     pub(super) async fn begin<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
+        let Some(start) = self.start() else { return };
         // A client that left before the answer: nothing passed.
-        if hearing.status == 0 || !self.start.passed(hearing.status, hearing.headers) {
+        if hearing.status == 0 || !start.passed(hearing.status, hearing.headers) {
             return;
         }
-        let Some(user) = self.start.whom(hearing.awaited.whom.as_deref(), hearing.headers) else {
+        let Some(user) = start.whom(hearing.awaited.whom.as_deref(), hearing.headers) else {
             let why = "nobody, or more than one, is named by the log-in".to_owned();
             return tell(hearing, "session_not_started", None, why);
         };
+        let whose = Whose {
+            user: &user,
+            claims: start.claims(hearing.headers),
+            proven: None,
+        };
+        let (happened, begun) = self.replace(hearing.io, hearing.request, whose).await;
+        for (event, user, detail) in happened {
+            tell(hearing, event, user, detail);
+        }
+        if let Ok(begun) = begun {
+            // What the answer carries belongs to this session already.
+            hearing.facts.session =
+                Some(Session { binding: begun.binding, started: hearing.io.now().unix / 1000 });
+            set(hearing.effects, hearing.headers, begun.cookie);
+        }
+    }
+
+    /// Begins a session in place of the one that was here.
+    pub(super) async fn replace<I: Io>(
+        &self,
+        io: &mut I,
+        request: &Request<'_>,
+        whose: Whose<'_>,
+    ) -> (Vec<Happened>, Result<Begun, NotBegun>) {
+        let user = whose.user.to_owned();
+        let lost = |user| ("session_not_started", Some(user), "the store gave no answer".to_owned());
+        let mut happened = Vec::new();
         // Whatever was signed in here before is over: nothing that somebody else may know goes on as this user's.
-        match self.keeper.end_own(hearing.io, hearing.request).await {
+        match self.keeper.end_own(io, request).await {
             Ok(None) => {}
             Ok(Some((before, name))) => {
-                tell(hearing, "session_ended", Some(before), format!("{name}: another log-in took its place"));
+                happened.push(("session_ended", Some(before), format!("{name}: another log-in took its place")));
             }
-            Err(_) => {
-                return tell(hearing, "session_not_started", Some(user), "the store gave no answer".to_owned());
-            }
+            Err(_) => return (vec![lost(user)], Err(NotBegun::Store)),
         }
-        let claims = self.start.claims(hearing.headers);
-        match self.keeper.begin(hearing.io, hearing.request, &user, claims).await {
+        let begun = self.keeper.begin(io, request, whose).await;
+        match &begun {
             Ok(begun) => {
-                for name in begun.ended {
+                for name in &begun.ended {
                     let why = format!("{name}: too many sessions, the oldest ends");
-                    tell(hearing, "session_ended", Some(user.clone()), why);
+                    happened.push(("session_ended", Some(user.clone()), why));
                 }
-                tell(hearing, "session_started", Some(user), begun.handle);
-                // What the answer carries belongs to this session already.
-                hearing.facts.session = Some(Session {
-                    binding: begun.binding,
-                    started: hearing.io.now().unix / 1000,
-                });
-                set(hearing.effects, hearing.headers, begun.cookie);
+                happened.push(("session_started", Some(user), begun.handle.clone()));
             }
             Err(NotBegun::Full) => {
                 let most = self.keeper.limits.most;
-                tell(hearing, "session_refused_most", Some(user), format!("{most} sessions are open"));
+                happened.push(("session_refused_most", Some(user), format!("{most} sessions are open")));
             }
-            Err(NotBegun::Store) => {
-                tell(hearing, "session_not_started", Some(user), "the store gave no answer".to_owned());
-            }
+            Err(NotBegun::Store) => happened.push(lost(user)),
         }
+        (happened, begun)
     }
 
     /// The application answered a log-out: the session is over, whatever it said.

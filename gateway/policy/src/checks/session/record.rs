@@ -60,6 +60,9 @@ pub(super) struct Record {
     /// What the log-in said about them.
     #[serde(default)]
     pub(super) claims: Map<String, Value>,
+    /// Unix milliseconds at which the user proved who they are, where that is not when the session began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proven: Option<u64>,
     /// Unix milliseconds of the log-in.
     pub(super) started: u64,
     /// Unix milliseconds at which it was last written down that the session is in use.
@@ -79,6 +82,7 @@ impl Record {
             handle,
             user,
             claims: Map::new(),
+            proven: None,
             started: 0,
             seen: 0,
             client: String::new(),
@@ -153,6 +157,16 @@ impl Names {
     /// not miss one.
     pub(super) fn user(&self, user: &str) -> Key {
         self.key("session/user", folded(user).as_bytes())
+    }
+
+    /// Where the provider's own token of a session is, by the key of its record: shown at the log-out.
+    pub(super) fn hint(&self, session: Key) -> Key {
+        self.key("session/oidc/hint", &session.0.to_be_bytes())
+    }
+
+    /// What counts against a client.
+    pub(super) fn client(&self, client: std::net::IpAddr) -> Key {
+        self.keys.start(stable("session/oidc/client")).part(0, &self.check.to_le_bytes()).client(1, client).finish()
     }
 
     /// Anything else of these sessions.

@@ -19,11 +19,20 @@ pub(in crate::checks) struct Login {
     address: String,
     /// Parameter that says where to come back to.
     back: Option<String>,
+    /// Where a log-in that is too long ago is renewed, if not there: it takes `return`.
+    renewal: Option<String>,
 }
 
 impl Login {
     pub(in crate::checks) fn new(address: String, back: Option<String>) -> Self {
-        Self { address, back }
+        let renewal = None;
+        Self { address, back, renewal }
+    }
+
+    /// With a page of the gateway's own, at which a provider is asked, for log-ins that are too long ago.
+    pub(super) fn renewed_at(self, pages: &str) -> Self {
+        let renewal = Some(format!("{pages}/login?fresh=1"));
+        Self { renewal, ..self }
     }
 
     /// The page's path.
@@ -37,14 +46,19 @@ impl Login {
         read && request.path == self.path()
     }
 
-    fn with(&self, back: Option<String>) -> String {
-        let (Some(name), Some(back)) = (&self.back, back) else {
-            return self.address.clone();
+    fn with(&self, back: Option<String>, reason: Reason) -> String {
+        let renewal = self.renewal.as_ref().filter(|_| reason == Reason::SessionStale);
+        let (address, name) = match renewal {
+            Some(address) => (address, Some("return")),
+            None => (&self.address, self.back.as_deref()),
         };
-        let joint = if self.address.contains('?') { '&' } else { '?' };
+        let (Some(name), Some(back)) = (name, back) else {
+            return address.clone();
+        };
+        let joint = if address.contains('?') { '&' } else { '?' };
         let mut pair = form_urlencoded::Serializer::new(String::new());
         pair.append_pair(name, &back);
-        format!("{}{joint}{}", self.address, pair.finish())
+        format!("{address}{joint}{}", pair.finish())
     }
 }
 
@@ -55,9 +69,9 @@ pub(in crate::checks) fn refuse(login: Option<&Login>, request: &Request<'_>, re
         return Answer::deny(reason);
     };
     match Asker::of(request.headers) {
-        Asker::Page => Answer::Reply(Reply::see_other(reason, &login.with(asker::here(request)))),
+        Asker::Page => Answer::Reply(Reply::see_other(reason, &login.with(asker::here(request), reason))),
         Asker::Htmx => {
-            let Ok(location) = HeaderValue::try_from(login.with(page(request))) else {
+            let Ok(location) = HeaderValue::try_from(login.with(page(request), reason)) else {
                 return Answer::deny(reason);
             };
             Answer::Reply(Reply {

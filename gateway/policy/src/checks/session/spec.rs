@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::keeper::{Bind, Cookie, Keeper, Limits, WhenFull};
 use super::login::{EndSpec, Requests, StartSpec};
-use super::own::{Own, Users, forwarded};
+use super::oidc::OidcSpec;
+use super::own::{How, Own, Users, forwarded};
 use super::record::Names;
 use super::refusal::Login;
 use super::token::{Renewal, Token};
@@ -27,8 +28,9 @@ const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 const YEAR: std::time::Duration = std::time::Duration::from_secs(366 * 86_400);
 const MOST: usize = 1000;
 
-/// Establishes who asks, and the session that this is a part of. With `start` the sessions are the gateway's own: one
-/// begins when the application's log-in goes well, under an identifier that nobody knew before, and is kept in the store.
+/// Establishes who asks, and the session that this is a part of. With `start` or `oidc` the sessions are the gateway's own:
+/// one begins when the application's log-in goes well, or an OpenID provider says who it is, under an identifier that nobody
+/// knew before, and is kept in the store.
 /// With `cookie` and a key (`secret`, `pem`, …) the session is the application's own token in that cookie. Who has none is
 /// sent to `login` (pages: 303, htmx: HX-Redirect), or gets 401.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
@@ -37,9 +39,12 @@ const MOST: usize = 1000;
 pub struct Spec {
     /// The application's log-in: begins a session of the gateway's own.
     start: Option<StartSpec>,
+    /// A log-in at an OpenID provider: begins a session of the gateway's own, for applications that have no log-in.
+    oidc: Option<OidcSpec>,
     /// The application's log-out: ends the session, or calls the token back.
     end: Option<EndSpec>,
-    /// The application's log-in page. Everybody may see it; who has no session is sent there.
+    /// The application's log-in page. Everybody may see it; who has no session is sent there. Default with `oidc`: the
+    /// gateway's own, /.palisade/login.
     login: Option<String>,
     /// Parameter that tells the log-in page where to go on; "" for none. Default: return.
     #[serde(rename = "return")]
@@ -156,12 +161,12 @@ impl Spec {
     pub(in crate::checks) fn compile(self, context: &mut Context<'_>) -> Option<Check> {
         let errors = context.errors();
         let keyed = self.secret.is_some() || !self.pem.0.is_empty() || !self.pem_files.0.is_empty() || !self.jwks.0.is_empty();
-        if self.start.is_some() == keyed {
+        if [self.start.is_some(), self.oidc.is_some(), keyed].iter().filter(|one| **one).count() != 1 {
             let at = context.at.clone();
             context.error(
                 at,
-                "either `start`, for sessions of the gateway's own, or `cookie` with `secret`, `pem`, `pem_files` or `jwks`, \
-                 for the application's own token",
+                "either `start` or `oidc`, for sessions of the gateway's own, or `cookie` with `secret`, `pem`, `pem_files` or \
+                 `jwks`, for the application's own token",
             );
             return None;
         }
@@ -180,9 +185,9 @@ impl Spec {
         }
         let (optional, pages) = (self.optional, context.pages.to_owned());
         let name = context.name.to_owned();
-        let (kind, owned) = match self.start {
-            Some(_) => self.own(context, absolute)?,
-            None => self.token(context, absolute)?,
+        let (kind, owned) = match keyed {
+            false => self.own(context, absolute)?,
+            true => self.token(context, absolute)?,
         };
         (context.errors() == errors).then_some(Check {
             name,
@@ -221,9 +226,9 @@ impl Spec {
             ("renew", self.renew.is_some()),
             ("domain", self.domain.is_some()),
         ];
-        let (strange, of) = match self.start {
-            Some(_) => (&token[..], "the application's own token (`secret`)"),
-            None => (&own[..], "sessions of the gateway's own (`start`)"),
+        let (strange, of) = match self.start.is_some() || self.oidc.is_some() {
+            true => (&token[..], "the application's own token (`secret`)"),
+            false => (&own[..], "sessions of the gateway's own (`start`, `oidc`)"),
         };
         for (key, _) in strange.iter().filter(|(_, written)| *written) {
             let at = context.at.key(key);
@@ -232,14 +237,20 @@ impl Spec {
     }
 
     fn login(&self, context: &mut Context<'_>) -> Option<Login> {
-        let address = self.login.clone()?;
+        let own = self.oidc.is_some().then(|| format!("{}/login", context.pages));
+        let address = self.login.clone().or_else(|| own.clone())?;
         if !asker::is_local(&address) || address.contains('#') {
             let at = context.at.key("login");
             context.error(at, format!("`{address}` is no page of this host: write its path, such as /login"));
             return None;
         }
         let back = self.back.clone().unwrap_or_else(|| "return".to_owned());
-        Some(Login::new(address, Some(back).filter(|back| !back.is_empty())))
+        if self.login.is_none() && back != "return" {
+            let at = context.at.key("return");
+            context.error(at, "the gateway's own log-in knows `return` alone");
+        }
+        let login = Login::new(address, Some(back).filter(|back| !back.is_empty()));
+        Some(if own.is_some() { login.renewed_at(context.pages) } else { login })
     }
 
     fn own(self, context: &mut Context<'_>, absolute: std::time::Duration) -> Option<(Kind, Vec<HeaderName>)> {
@@ -269,9 +280,14 @@ impl Spec {
             client: self.bind.contains(&BindWord::Client),
             agent: self.bind.contains(&BindWord::UserAgent),
         };
+        let how = match (self.start, self.oidc) {
+            (Some(start), _) => start.compile(context).map(|start| How::Watched(Box::new(start))),
+            (None, Some(oidc)) => oidc.compile(context, &cookie).map(|oidc| How::Provider(Box::new(oidc))),
+            (None, None) => None,
+        };
         let own = Own {
             keeper: Keeper::new(Names::new(context.keys, context.name), cookie, limits, bind),
-            start: self.start?.compile(context)?,
+            how: how?,
             users,
             forward,
         };

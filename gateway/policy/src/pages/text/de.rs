@@ -65,4 +65,15 @@ pub(crate) static TEXT: Text = Text {
     off_lead: "Nach App, Schlüsseln und Ersatzcodes wird dann nicht mehr gefragt. Geben Sie zur Bestätigung einen Code ein.",
     off_required: "Für Ihr Konto ist die Bestätigung in zwei Schritten vorgeschrieben: Sie werden sie neu einrichten müssen.",
     off_done: "Die Bestätigung in zwei Schritten ist ausgeschaltet.",
+
+    login_title: "Die Anmeldung hat nicht geklappt",
+    login_stale: "Diese Anmeldung hat zu lange gedauert oder ist schon abgeschlossen. Bitte beginnen Sie von vorn.",
+    login_refused: "Der Anmeldedienst hat nicht bestätigt, wer Sie sind, oder Sie haben hier keinen Zugang.",
+    login_unavailable: "Der Anmeldedienst antwortet nicht. Bitte versuchen Sie es gleich noch einmal.",
+    login_full: "Sie sind auf zu vielen Geräten angemeldet. Melden Sie sich zuerst auf einem davon ab.",
+    login_again: "Anmelden",
+    login_done: "Sie sind angemeldet",
+    logout_title: "Abmelden",
+    logout_lead: "Sie sind als {user} angemeldet.",
+    logout_done: "Sie sind abgemeldet",
 };

@@ -65,4 +65,15 @@ pub(crate) static TEXT: Text = Text {
     off_lead: "Your app, keys and backup codes will no longer be asked for. Enter a code to confirm.",
     off_required: "Your account needs two-step verification: you will be asked to set it up again.",
     off_done: "Two-step verification is off.",
+
+    login_title: "Signing in did not work",
+    login_stale: "This sign-in took too long, or it is finished already. Please start again.",
+    login_refused: "The sign-in service did not confirm who you are, or you may not come in here.",
+    login_unavailable: "The sign-in service gives no answer. Please try again in a moment.",
+    login_full: "You are signed in on too many devices. Sign out on one of them first.",
+    login_again: "Sign in",
+    login_done: "You are signed in",
+    logout_title: "Sign out",
+    logout_lead: "You are signed in as {user}.",
+    logout_done: "You are signed out",
 };

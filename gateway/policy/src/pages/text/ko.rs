@@ -65,4 +65,15 @@ pub(crate) static TEXT: Text = Text {
     off_lead: "앱, 키, 백업 코드로 더 이상 확인하지 않습니다. 확인을 위해 코드를 입력해 주세요.",
     off_required: "이 계정에는 2단계 인증이 필수입니다. 다시 설정해야 합니다.",
     off_done: "2단계 인증이 꺼졌습니다.",
+
+    login_title: "로그인하지 못했습니다",
+    login_stale: "로그인하는 데 시간이 너무 오래 걸렸거나 이미 완료되었습니다. 처음부터 다시 시작하세요.",
+    login_refused: "로그인 서비스에서 본인을 확인하지 못했거나 접근 권한이 없습니다.",
+    login_unavailable: "로그인 서비스가 응답하지 않습니다. 잠시 후 다시 시도하세요.",
+    login_full: "너무 많은 기기에서 로그인되어 있습니다. 먼저 그중 한 기기에서 로그아웃하세요.",
+    login_again: "로그인",
+    login_done: "로그인되었습니다",
+    logout_title: "로그아웃",
+    logout_lead: "{user}(으)로 로그인되어 있습니다.",
+    logout_done: "로그아웃되었습니다",
 };

@@ -65,4 +65,15 @@ pub(crate) static TEXT: Text = Text {
     off_lead: "将不再要求使用您的应用、密钥和备用码。请输入验证码以确认。",
     off_required: "您的帐号必须使用两步验证，系统会要求您重新设置。",
     off_done: "两步验证已关闭。",
+
+    login_title: "登录未成功",
+    login_stale: "此次登录耗时过长，或者已经完成。请重新开始。",
+    login_refused: "登录服务未能确认您的身份，或者您无权访问。",
+    login_unavailable: "登录服务没有响应。请稍后重试。",
+    login_full: "您已在过多设备上登录。请先在其中一台设备上退出。",
+    login_again: "登录",
+    login_done: "您已登录",
+    logout_title: "退出登录",
+    logout_lead: "您当前以 {user} 的身份登录。",
+    logout_done: "您已退出登录",
 };

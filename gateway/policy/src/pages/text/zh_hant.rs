@@ -65,4 +65,15 @@ pub(crate) static TEXT: Text = Text {
     off_lead: "將不再要求使用您的應用程式、金鑰和備用碼。請輸入驗證碼以確認。",
     off_required: "您的帳戶必須使用兩步驟驗證，系統會要求您重新設定。",
     off_done: "兩步驟驗證已關閉。",
+
+    login_title: "登入未成功",
+    login_stale: "此次登入花費的時間過長，或已經完成。請重新開始。",
+    login_refused: "登入服務未能確認您的身分，或您沒有存取權限。",
+    login_unavailable: "登入服務沒有回應。請稍後再試。",
+    login_full: "您已在過多裝置上登入。請先在其中一部裝置上登出。",
+    login_again: "登入",
+    login_done: "您已登入",
+    logout_title: "登出",
+    logout_lead: "您目前以 {user} 的身分登入。",
+    logout_done: "您已登出",
 };

@@ -83,7 +83,7 @@ impl Keyring<'_> {
 }
 
 /// An absolute URL that may be asked; one that anybody on the way can change gets a warning.
-pub(super) fn url(context: &mut Context<'_>, at: &Path, text: &str) -> Option<String> {
+pub(in crate::checks) fn url(context: &mut Context<'_>, at: &Path, text: &str) -> Option<String> {
     let parsed = text.parse::<http::Uri>().ok();
     let host = parsed.as_ref().and_then(http::Uri::host).filter(|host| !host.is_empty());
     let scheme = parsed.as_ref().and_then(http::Uri::scheme_str);
