@@ -46,6 +46,12 @@ country_database() { # CC0
         npm install --silent --no-audit --no-fund --prefix "$deps/npm" "$name@$version"
 }
 
+openid_provider() { # MIT
+    local version=8.8.1 name=oidc-provider
+    [ -e "$deps/npm/node_modules/$name/package.json" ] ||
+        npm install --silent --no-audit --no-fund --prefix "$deps/npm" "$name@$version"
+}
+
 promtool() { # the program alone: the package would start a Prometheus
     command -v promtool >/dev/null || [ -x "$deps/bin/promtool" ] && return 0
     local aside
@@ -88,6 +94,7 @@ install() {
     mkdir -p "$deps"
     python_tools
     country_database
+    openid_provider
     promtool
     redis_server
     valkey_server

@@ -24,6 +24,7 @@ mod forms;
 mod guard;
 mod http2;
 mod identity;
+mod oidc;
 mod operations;
 mod pages;
 mod path;

@@ -6,6 +6,7 @@ pub(crate) mod gateway;
 pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod ports;
+pub(crate) mod provider;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod tools;
