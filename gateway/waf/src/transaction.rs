@@ -51,7 +51,10 @@ pub(crate) struct Tools {
     found: Vec<Found>,
     contents: Vec<u8>,
     buffers: Buffers,
-    #[expect(clippy::vec_box, reason = "evaluations move between here and where they wait")]
+    #[expect(
+        clippy::vec_box,
+        reason = "evaluations move between here and where they wait"
+    )]
     spare: Vec<Box<Known>>,
     pub(crate) profile: Option<Box<Profile>>,
 }

@@ -185,7 +185,13 @@ mod tests {
         assert_eq!(known(&memo, 1, 0, b"Host").unwrap(), all);
         for _ in 0..3 {
             note(&mut memo, 1, 0, b"many", &[(1, &b"x"[..]); MOST_FINDS + 1]);
-            note(&mut memo, 1, 0, b"long", &[(1, &[b'x'; MOST_CONTENT + 1][..])]);
+            note(
+                &mut memo,
+                1,
+                0,
+                b"long",
+                &[(1, &[b'x'; MOST_CONTENT + 1][..])],
+            );
         }
         assert_eq!(known(&memo, 1, 0, b"many"), None);
         assert_eq!(known(&memo, 1, 0, b"long"), None);

@@ -35,7 +35,7 @@ pub(crate) fn builtin() -> Result<Vec<Bench>, String> {
 pub(crate) fn crs(paranoia: u8) -> Result<Vec<Bench>, String> {
     let policy = load(&format!(
         "checks:\n  it: {{check: waf, rules: [/etc/modsecurity/crs/crs-setup.conf, /usr/share/modsecurity-crs/rules/*.conf], \
-paranoia: {paranoia}, detection_paranoia: {paranoia}, threshold: 100000, response_threshold: 100000}}\n{ROUTE}"
+paranoia: {paranoia}, detection_paranoia: {paranoia}, threshold: 10000, response_threshold: 10000}}\n{ROUTE}"
     ))?;
     Ok(kinds(
         &format!("CRS, paranoia {paranoia}"),

@@ -15,7 +15,7 @@ use crate::checks::{Hearing, Turn};
 use crate::cookie;
 use crate::decision::Reason;
 use crate::io::Io;
-use crate::request::{Identity, Request};
+use crate::request::{Identity, Request, Session};
 
 /// Ready to be asked.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ impl Check {
         if self.recently(turn, visit, &factors, self.fresh).await.map_err(lost)? {
             return Ok(Some(factors));
         }
-        Err(Halt::Shown(Shown::Go(To::Ask(page))))
+        Err(Halt::Shown(Box::new(Shown::Go(To::Ask(page)))))
     }
 
     /// `GET mfa/enrol`.

@@ -23,7 +23,9 @@ impl Check {
             Shown::Home(factors) => fine(&self.state(visit, Some(&factors), true)),
             Shown::Ask { factors, keys, wrong: None | Some(Outcome::Proven) } => {
                 let mut state = self.state(visit, Some(&factors), false);
-                state["ask"] = self.choices(&factors, keys.as_deref());
+                if let Some(state) = state.as_object_mut() {
+                    state.insert("ask".to_owned(), self.choices(&factors, keys.as_deref()));
+                }
                 fine(&state)
             }
             Shown::Ask { factors, keys, wrong: Some(wrong) } => {

@@ -76,7 +76,8 @@ impl Check {
         let form = if posted { Form::read(turn).await? } else { Form::default() };
         let visit = self.visit(turn, &form, posted)?;
         let shown = match self.step(turn, &visit, &form, rest).await {
-            Ok(shown) | Err(Halt::Shown(shown)) => shown,
+            Ok(shown) => shown,
+            Err(Halt::Shown(shown)) => *shown,
             Err(Halt::Answer(answer)) => return Err(answer),
         };
         Ok(match visit.json {

@@ -59,7 +59,7 @@ pub(super) enum Wrong {
 /// Why a step ends early.
 #[derive(Debug)]
 pub(super) enum Halt {
-    Shown(Shown),
+    Shown(Box<Shown>),
     Answer(Answer),
 }
 
