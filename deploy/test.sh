@@ -3,6 +3,7 @@
 # the policies and their schema. Safe to run twice; works from a fresh clone, as root or with sudo.
 #   deploy/test.sh            everything
 #   deploy/test.sh install    only what the tests talk to
+#   deploy/test.sh instructions   counts the instructions of every check instead (minutes; see benches/README.md)
 # What is fetched lies in target/test-deps (or $PALISADE_TEST_DEPS), outside git.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -53,7 +54,7 @@ openid_provider() { # MIT
 }
 
 promtool() { # the program alone: the package would start a Prometheus
-    command -v promtool >/dev/null || [ -x "$deps/bin/promtool" ] && return 0
+    type -P promtool >/dev/null || [ -x "$deps/bin/promtool" ] && return 0
     local aside
     aside=$(mktemp -d)
     (cd "$aside" && apt-get download -qq prometheus && dpkg -x prometheus_*.deb .) || return 1
@@ -164,6 +165,7 @@ instructions() {
 
 install
 [ "${1:-all}" = install ] && exit 0
+[ "${1:-all}" = instructions ] && { instructions; exit; }
 step "cargo-deny" cargo_deny
 step "formatting" cargo fmt --all --check
 step "lints" lints
@@ -174,7 +176,6 @@ step "tests" tests
 step "doctests" doctests
 step "policies" policies
 step "schema" schema
-step "instructions" instructions
 [ ${#failures[@]} -eq 0 ] || say "failed: ${failures[*]}"
 say "$SECONDS s in all"
 say "$passed passed, $failed failed"
