@@ -137,20 +137,25 @@ pub async fn lift<I: Io>(io: &mut I, keys: Keys, whom: &Whom) -> Result<bool, St
     let banned = io.get(Space::Ban, key).await?.is_some();
     io.remove(Space::Ban, key).await?;
     io.remove(Space::Failures, whom.of(keys, "strikes")).await?;
-    forget(io, keys, whom).await?;
+    forget(io, keys, whom, LONGEST_WINDOW).await?;
     Ok(banned)
 }
 
 /// Forgets what was counted against somebody. Counts cannot be taken back; they are kept under a number that is drawn
-/// anew here, so that the old ones are never found again.
+/// anew here, so that the old ones are never found again; it is needed as long as the longest of their windows.
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn forget<I: Io>(io: &mut I, keys: Keys, whom: &Whom) -> Result<(), StoreFault> {
+pub(crate) async fn forget<I: Io>(
+    io: &mut I,
+    keys: Keys,
+    whom: &Whom,
+    longest: Duration,
+) -> Result<(), StoreFault> {
     let drawn = io.random();
     let number = Bytes::copy_from_slice(drawn.get(..8).unwrap_or_default());
     let key = whom.of(keys, "counted");
-    io.put(Space::Failures, key, number, LONGEST_WINDOW).await
+    io.put(Space::Failures, key, number, longest).await
 }
 
 /// The number that counts against somebody are kept under; zero until some were forgotten, and again when those have long
@@ -176,16 +181,28 @@ pub(crate) async fn strike<I: Io>(
     .await
 }
 
-/// Remembers that a user logged in from a network.
+/// Remembers that a user logged in from a network, and so that there is such a user.
 pub(crate) async fn remember<I: Io>(
     io: &mut I,
     keys: Keys,
     (client, user): (IpAddr, &str),
     time: Duration,
 ) -> Result<(), StoreFault> {
-    let key = known_key(keys, client, user);
-    io.put(Space::Failures, key, Bytes::from_static(b"1"), time)
-        .await
+    for key in [known_key(keys, client, user), proven_key(keys, user)] {
+        io.put(Space::Failures, key, Bytes::from_static(b"1"), time)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether a user logged in before, from anywhere. Any other name may be invented.
+pub(crate) async fn proven<I: Io>(io: &mut I, keys: Keys, user: &str) -> Result<bool, StoreFault> {
+    let stored = io.get(Space::Failures, proven_key(keys, user)).await?;
+    Ok(stored.is_some())
+}
+
+fn proven_key(keys: Keys, user: &str) -> Key {
+    add_user(keys.start(key::stable("proven")), user).finish()
 }
 
 /// Whether a user logged in from a network before.

@@ -78,12 +78,23 @@ pub struct Hearing<'t, 'r, I> {
     pub io: &'t mut I,
     /// What the check left behind.
     pub awaited: Await,
-    /// Status; 0: the client left before there was an answer, which only what asked for more than the header hears.
+    /// Status; 0: there was no answer.
     pub status: u16,
+    /// Why there was none.
+    pub unanswered: Option<Unanswered>,
     /// Header fields, as the application gave them.
     pub headers: &'t http::HeaderMap,
     /// The beginning of the body, decoded, as long as the check asked for; empty if it asked for none.
     pub body: &'t [u8],
+}
+
+/// Why the application gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The client left, or broke its request off.
+    Client,
+    /// The application could not be asked, or said nothing that is an answer.
+    Application,
 }
 
 /// What some checks do beyond being asked.
@@ -91,6 +102,15 @@ pub(crate) trait Beyond {
     /// Hears how the application answered a request for which the check left an [`Await`].
     fn heard<I: Io>(&self, _: &mut Hearing<'_, '_, I>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
+    }
+
+    /// Whether it would still let pass a request that goes on, as a WebSocket does, and for which it was asked before.
+    /// Counts nothing and prolongs nothing.
+    fn holds<I: Io>(
+        &self,
+        _: &mut Turn<'_, '_, I>,
+    ) -> impl Future<Output = Result<(), Reason>> + Send {
+        std::future::ready(Ok(()))
     }
 
     /// The first segments, below the path of the gateway's own pages, that it serves.
@@ -211,6 +231,11 @@ macro_rules! checks {
                 match self { $(Self::$kind(check) => Beyond::heard(check, hearing).await,)* }
             }
 
+            /// Whether it would still let pass what goes on.
+            pub(crate) async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+                match self { $(Self::$kind(check) => Beyond::holds(check, turn).await,)* }
+            }
+
             /// The cookies that no application sees.
             pub(crate) fn cookies(&self) -> Vec<&str> {
                 match self { $(Self::$kind(check) => Beyond::cookies(check),)* }
@@ -223,7 +248,11 @@ macro_rules! checks {
 
             /// Serves one of its pages.
             pub(crate) async fn page<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
-                match self { $(Self::$kind(check) => Beyond::page(check, turn, rest).await,)* }
+                let answer = match self { $(Self::$kind(check) => Beyond::page(check, turn, rest).await,)* };
+                if let Answer::Reply(reply) = &answer {
+                    crate::pages::insist(reply, turn.effects);
+                }
+                answer
             }
 
             /// Asks the check.

@@ -45,6 +45,7 @@ struct Build<'t, 's> {
     /// Of the whole policy.
     mode: Option<mode::Setting>,
     max_body: u64,
+    recheck: std::time::Duration,
     pages: crate::settings::Pages,
     roles: crate::roles::Roles,
     checks: checks::Checks<'t>,
@@ -92,6 +93,7 @@ pub(crate) fn load(
         now,
         mode: None,
         max_body: 0,
+        recheck: std::time::Duration::ZERO,
         pages: crate::settings::Pages::default(),
         roles: crate::roles::Roles::default(),
         checks: checks::Checks::after(rulesets.unwrap_or_default()),
@@ -192,12 +194,14 @@ impl<'t> Build<'t, '_> {
         self.pages = gateway::pages(&document.pages, &mut self.faults);
         let settings = self.settings(&document);
         self.max_body = settings.limits.max_body;
+        self.recheck = settings.limits.recheck;
         checks::define(&mut self);
         chains::define(&mut self, document.chains.0);
         let made = routes::compile(&mut self);
         self.unused_instances();
         lint::unreachable(&mut self, &made);
         lint::logins(&mut self, &made);
+        lint::spelling(&mut self);
         lint::unused(&mut self);
         let cases = crate::cases::of(self.tree.root.entry("tests"), &mut self.faults.found);
         let policy = self.assemble(settings, made, cases);

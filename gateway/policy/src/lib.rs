@@ -43,6 +43,7 @@ mod schema;
 pub mod settings;
 pub mod sources;
 mod spec;
+pub mod standing;
 pub mod stored;
 #[cfg(test)]
 mod testing;

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::cases::Case;
 use crate::checks::waf::Known;
-use crate::checks::{Check, Edit, Hearing};
+use crate::checks::{Check, Edit, Hearing, Unanswered};
 use crate::compile;
 use crate::compile::secrets::{self, Vault};
 use crate::decision::{CheckId, Decision, Effects, RouteId, UpstreamId};
@@ -69,6 +70,8 @@ pub(crate) struct Route {
     pub(crate) max_response: Option<u64>,
     pub(crate) response_need: Option<ResponseNeed>,
     pub(crate) stream: bool,
+    /// How often what goes on is asked about; zero: never.
+    pub(crate) recheck: Duration,
     pub(crate) edits: Vec<Edit>,
     /// Why nobody has to say who they are.
     pub(crate) public: Option<String>,
@@ -244,6 +247,13 @@ impl Policy {
         })
     }
 
+    /// How often open WebSockets and streams of the route are asked whether what let them in still holds; `None`: never.
+    #[must_use]
+    pub fn recheck(&self, route: RouteId) -> Option<Duration> {
+        let every = self.at(route).map(|found| found.recheck)?;
+        (!every.is_zero() && self.may_end(route)).then_some(every)
+    }
+
     /// Header edits for every answer of the route; without a route, for answers to requests that matched none.
     #[must_use]
     pub fn edits(&self, route: Option<RouteId>) -> &[Edit] {
@@ -313,13 +323,15 @@ impl Policy {
         route: RouteId,
         request: &Request<'_>,
         (facts, effects): (&mut Facts, &mut Effects),
-        (status, headers): (u16, &http::HeaderMap),
+        answer: Result<(u16, &http::HeaderMap), Unanswered>,
         body: Option<&[u8]>,
         io: &mut I,
     ) {
         if self.at(route).is_none() {
             return;
         }
+        let none = http::HeaderMap::new();
+        let (status, headers) = answer.unwrap_or((0, &none));
         let mut awaits = std::mem::take(&mut facts.awaits);
         awaits.retain(|awaited| {
             let later = awaited.body > 0 && body.is_none();
@@ -340,6 +352,7 @@ impl Policy {
                 io: &mut *io,
                 awaited,
                 status,
+                unanswered: answer.err(),
                 headers,
                 body: body.and_then(|body| body.get(..most)).unwrap_or_default(),
             };

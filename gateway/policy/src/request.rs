@@ -102,6 +102,8 @@ pub struct Place {
 pub struct Facts {
     /// Who is asking.
     pub identity: Option<Arc<Identity>>,
+    /// The checks that found it out, in their order.
+    pub established: SmallVec<[CheckId; 2]>,
     /// The session that this is a part of.
     pub session: Option<Session>,
     /// Names of checks that are not asked: a token for emergencies lets them pass.
@@ -144,6 +146,8 @@ pub struct Await {
     pub body: usize,
     /// Whom the request was about, as far as the check found out.
     pub whom: Option<String>,
+    /// Who asks, as this check found out: a later one may have found somebody else.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Await {

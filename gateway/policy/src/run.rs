@@ -10,6 +10,7 @@ use crate::decision::{
     UpstreamId, Would,
 };
 use crate::io::{Io, Key};
+use crate::key::client_network;
 use crate::policy::Policy;
 use crate::request::{Facts, Identity, Request, Session};
 
@@ -102,8 +103,12 @@ pub(crate) async fn run<I: Io>(
                 mode,
                 route: plan.stable_id,
             };
+            let known = which(turn.facts.identity.as_ref());
             let answer = answer(policy.check(step.id), &mut turn, assumed).await;
             watch.asked(step.id, &answer, mode);
+            if which(facts.identity.as_ref()) != known {
+                facts.established.push(step.id);
+            }
             let outcome = match answer {
                 Answer::Pass => continue,
                 Answer::Deny(denial) if mode == Mode::Observe => {
@@ -162,8 +167,13 @@ pub(crate) async fn run<I: Io>(
     }
 }
 
+/// Tells one identity from another: where it lies, so that nothing is compared.
+fn which(identity: Option<&Arc<Identity>>) -> Option<usize> {
+    identity.map(|identity| Arc::as_ptr(identity).addr())
+}
+
 /// Whether an emergency lets a check pass. Only checks that the policy names for it ever do: see `break_glass`.
-fn passes(facts: &Facts, policy: &Policy, check: CheckId) -> bool {
+pub(crate) fn passes(facts: &Facts, policy: &Policy, check: CheckId) -> bool {
     let Some(passes) = &facts.passes else {
         return false;
     };
@@ -231,7 +241,7 @@ async fn answer<I: Io>(
 }
 
 /// The mode for this request: `until` ends observing, `sample` enforces on a stable share of clients.
-fn effective(step: &Step, request: &Request<'_>, now: u64) -> Mode {
+pub(crate) fn effective(step: &Step, request: &Request<'_>, now: u64) -> Mode {
     if step.until.is_some_and(|until| now >= until) {
         return Mode::Enforce;
     }
@@ -246,10 +256,41 @@ fn effective(step: &Step, request: &Request<'_>, now: u64) -> Mode {
 fn sampled(request: &Request<'_>, share: f64) -> bool {
     use std::hash::Hasher;
     let mut hasher = siphasher::sip::SipHasher13::new();
-    match request.client {
+    // An IPv6 client has a /64 of addresses: else it would ask again from another until it is observed only.
+    match client_network(request.client) {
         std::net::IpAddr::V4(address) => hasher.write(&address.octets()),
         std::net::IpAddr::V6(address) => hasher.write(&address.octets()),
     }
     let point = f64::from((hasher.finish() >> 40) as u32) / f64::from(1u32 << 24);
     point < share
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::testing::Scene;
+
+    #[test]
+    fn a_client_is_in_or_out_of_a_share_with_its_whole_network() {
+        let inside = |client: &str| {
+            let scene = Scene {
+                client: client.parse().unwrap(),
+                ..Scene::default()
+            };
+            scene.asked(|request| sampled(request, 0.5))
+        };
+        for network in 0..64 {
+            let first = inside(&format!("2001:db8:0:{network:x}::1"));
+            assert!(
+                (2..40).all(|host| inside(&format!("2001:db8:0:{network:x}::{host:x}")) == first)
+            );
+        }
+        let networks = (0..1000)
+            .filter(|network| inside(&format!("2001:db8:1:{network:x}::1")))
+            .count();
+        assert!((400..600).contains(&networks), "{networks}");
+        assert_eq!(inside("::ffff:192.0.2.1"), inside("192.0.2.1"));
+    }
 }

@@ -266,6 +266,8 @@ pub struct Hardening {
     pub idle_timeout: Duration,
     /// How long requests in flight may go on after SIGTERM.
     pub drain: Duration,
+    /// How often a WebSocket or a stream that is open is asked whether what let it in still holds; zero: never.
+    pub recheck: Duration,
 }
 
 impl Default for Hardening {
@@ -285,6 +287,7 @@ impl Default for Hardening {
             keepalive_requests: 1_000,
             idle_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            recheck: Duration::from_secs(5),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use policy::codec::Codings;
@@ -18,6 +18,7 @@ use policy::run::Unwatched;
 use crate::ctx::Ctx;
 use crate::gated::{Body, Gated, Tie, fault};
 use crate::given::{self, Giving};
+use crate::lasting;
 use crate::reply::Dress;
 use crate::snapshot::{Shared, Snapshot};
 use crate::withheld::Withheld;
@@ -35,7 +36,7 @@ pub(crate) fn is_final(response: &ResponseHeader) -> bool {
 
 /// Judges and dresses the header.
 pub(crate) fn header(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     session: &mut Session,
     response: &mut ResponseHeader,
     ctx: &mut Ctx,
@@ -51,6 +52,7 @@ pub(crate) fn header(
         return fault(Reason::ResponseTooLarge);
     }
     judge(shared, session, response, ctx)?;
+    lasting::begin(shared, session, response, ctx);
     for name in &HOP {
         response.remove_header(name);
     }
@@ -265,8 +267,7 @@ impl Answer<'_> {
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED
             || declared(self.header) == Some(0);
-        let endless = kind.is_some_and(|kind| is_endless(kind.as_bytes()))
-            || self.snapshot.policy.streams(self.route);
+        let endless = is_endless(&self.header.headers) || self.snapshot.policy.streams(self.route);
         !empty && !endless && need.reads(kind)
     }
 }
@@ -279,7 +280,10 @@ fn passed(step: ResponseStep) -> Result<(), ResponseStep> {
 }
 
 /// Server-sent events, gRPC.
-fn is_endless(kind: &[u8]) -> bool {
+pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else {
+        return false;
+    };
     [&b"text/event-stream"[..], b"application/grpc"]
         .iter()
         .any(|endless| {

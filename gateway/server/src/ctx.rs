@@ -10,6 +10,7 @@ use crate::downstream::connection::Connection;
 use crate::facts::{self, Facts};
 use crate::gated::Tie;
 use crate::heard::Listening;
+use crate::lasting::Lasting;
 use crate::leases::Leases;
 use crate::record::Record;
 use crate::snapshot::{Shared, Snapshot};
@@ -40,6 +41,8 @@ pub(crate) struct Ctx {
     pub held: Option<usize>,
     /// To the session, when it is one of ours.
     pub tie: Option<Arc<Tie>>,
+    /// Asks whether what goes on may go on.
+    pub lasting: Option<Lasting>,
     /// The answer, when it waits for its verdict.
     pub withheld: Option<Arc<Withheld>>,
     /// The answer, when a check wants to read some of it.
@@ -72,6 +75,7 @@ impl Ctx {
             sent: 0,
             held: None,
             tie: None,
+            lasting: None,
             withheld: None,
             listening: None,
             replaced: false,

@@ -16,7 +16,7 @@ use crate::id::RequestId;
 use crate::snapshot::Snapshot;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub id: RequestId,
     pub client: IpAddr,

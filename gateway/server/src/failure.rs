@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
+use policy::checks::Unanswered;
 use policy::decision::{Action, Reason};
 
 use crate::ctx::Ctx;
 use crate::gate;
+use crate::lasting;
 use crate::reply::{self, Page};
 
 /// Nothing was sent yet: another server may be tried, whatever the method.
@@ -63,6 +65,7 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     if begun || reason == Reason::ClientGone {
         if verdict {
             ctx.cut = true;
+            lasting::note(ctx);
             session.downstream_session.shutdown().await;
         }
         return FailToProxy {
@@ -93,6 +96,16 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
     FailToProxy {
         error_code: ctx.status,
         can_reuse_downstream: false,
+    }
+}
+
+/// Because of whom there is no answer.
+pub(crate) fn whose(error: &Error) -> Unanswered {
+    match error.esource() {
+        ErrorSource::Downstream => Unanswered::Client,
+        ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset => {
+            Unanswered::Application
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::CACHE_CONTROL;
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
@@ -227,7 +228,12 @@ pub(crate) async fn answer(
         effects: ctx.decision.as_ref().map(|decision| &decision.effects),
         id: ctx.facts.id.as_str(),
     };
+    // What is set for the application's answers must not have caches keep ours.
+    let kept = header.headers.get(CACHE_CONTROL).cloned();
     dress.put_on(&mut header)?;
+    if let Some(kept) = kept {
+        header.insert_header(CACHE_CONTROL, kept)?;
+    }
     if !session.is_body_done() {
         // What is unread would be taken for the next request.
         session.set_keepalive(None);

@@ -17,12 +17,13 @@ use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use policy::decision::Reason;
+use policy::decision::{CheckId, Reason};
 use policy::settings::Hardening;
 
 use crate::downstream::connection::Connection;
 use crate::given::Giving;
 use crate::held::Hold;
+use crate::lasting::Cut;
 use crate::withheld::Withheld;
 
 /// A slow start is not held against a client.
@@ -128,11 +129,32 @@ pub(crate) struct Tie {
     withheld: OnceLock<Arc<Withheld>>,
     /// The answer, when it is given something on its way.
     given: OnceLock<Giving>,
+    /// What may end it while it goes on.
+    cut: OnceLock<Arc<Cut>>,
 }
 
 impl Tie {
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on it ends when that says so.
+    pub(crate) fn end_by(&self, cut: Arc<Cut>) {
+        // A second one would be of the same request.
+        let _ = self.cut.set(cut);
+    }
+
+    /// Who ended it, and why.
+    pub(crate) fn ended_by(&self) -> Option<(CheckId, Reason)> {
+        self.cut.get().and_then(|cut| cut.because())
+    }
+
+    /// Waits for the end, where there may be one.
+    async fn ended(&self) -> Reason {
+        match self.cut.get() {
+            Some(cut) => cut.rung().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// False: an answer is withheld already.
@@ -232,6 +254,9 @@ impl CustomSession for Gated {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        if let Some((_, reason)) = self.tie.ended_by() {
+            return fault(reason);
+        }
         let (withheld, given) = (self.tie.withheld.get(), self.tie.given.get());
         if withheld.is_none() && given.is_none() {
             return self.inner.response_duplex_vec(tasks).await;
@@ -314,11 +339,28 @@ impl CustomSession for Gated {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if no_body_expected || self.is_body_done() {
-            self.inner.read_body_or_idle(true).await
-        } else {
-            self.read_body_bytes().await
+        let tie = Arc::clone(&self.tie);
+        let idle = no_body_expected || self.is_body_done();
+        let read = async {
+            if idle {
+                self.inner.read_body_or_idle(true).await
+            } else {
+                self.read_body_bytes().await
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = tie.ended() => fault(reason),
+            read = read => read,
         }
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.inner.is_upgrade_req()
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.inner.was_upgraded()
     }
 
     fn body_bytes_sent(&self) -> usize {

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use policy::Policy;
+use policy::checks::Unanswered;
 use policy::codec::{self, Bounds, Codings};
 use policy::decision::Reason;
 
@@ -69,7 +70,7 @@ pub(crate) async fn header(
         return;
     }
     let status = response.status.as_u16();
-    tell(shared, session, ctx, (status, &response.headers), None).await;
+    tell(shared, session, ctx, Ok((status, &response.headers)), None).await;
     let most = ctx
         .decision
         .as_ref()
@@ -84,15 +85,31 @@ pub(crate) async fn header(
     });
 }
 
+/// There will be no answer. Before one of ours takes its place: what checks leave for it is still put on.
+pub(crate) async fn unanswered(
+    shared: &Arc<Shared>,
+    session: &Session,
+    why: Unanswered,
+    ctx: &mut Ctx,
+) {
+    let waits = ctx
+        .decision
+        .as_ref()
+        .is_some_and(|decision| !decision.facts.awaits.is_empty());
+    if waits && ctx.listening.is_none() {
+        tell(shared, session, ctx, Err(why), Some(&[])).await;
+    }
+}
+
 /// The answer is over, or broke off.
 pub(crate) async fn end(shared: &Arc<Shared>, session: &Session, ctx: &mut Ctx) {
     let Some(listening) = ctx.listening.take() else {
         if ctx.reason == Reason::ClientGone {
-            tell(shared, session, ctx, (0, &HeaderMap::new()), Some(&[])).await;
+            unanswered(shared, session, Unanswered::Client, ctx).await;
         }
         return;
     };
-    let answer = (listening.status, &listening.headers);
+    let answer = Ok((listening.status, &listening.headers));
     tell(shared, session, ctx, answer, Some(&listening.opened())).await;
 }
 
@@ -100,7 +117,7 @@ async fn tell(
     shared: &Arc<Shared>,
     session: &Session,
     ctx: &mut Ctx,
-    answer: (u16, &HeaderMap),
+    answer: Result<(u16, &HeaderMap), Unanswered>,
     body: Option<&[u8]>,
 ) {
     let (Some(route), Some(connection)) = (ctx.route, ctx.connection.clone()) else {

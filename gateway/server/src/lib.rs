@@ -30,6 +30,7 @@ mod heard;
 mod held;
 mod id;
 mod io;
+mod lasting;
 mod leases;
 mod metrics;
 mod observe;

@@ -129,6 +129,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Box<Ctx>,
     ) -> FailToProxy {
+        heard::unanswered(&self.shared, session, failure::whose(error), ctx).await;
         failure::answer(session, error, ctx).await
     }
 

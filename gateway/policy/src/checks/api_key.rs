@@ -190,7 +190,13 @@ fn forward(context: &mut Context<'_>, of: &BTreeMap<Said, String>) -> Vec<(Said,
     pairs
 }
 
-impl super::Beyond for Check {}
+impl super::Beyond for Check {
+    async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        let found = self.found(turn.request).ok().flatten().ok_or(Reason::KeyMissing)?;
+        let known = self.known(turn, found.1).await;
+        known.map(drop).map_err(|refusal| refusal.denial.reason)
+    }
+}
 
 impl Check {
     pub(super) fn needs(&self) -> Needs {
@@ -254,6 +260,21 @@ impl Check {
     }
 
     async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>, key: &str) -> Result<Arc<Known>, Refusal> {
+        let (known, prefix, used) = self.known(turn, key).await?;
+        self.within_rate(turn, &known).await?;
+        self.within_quota(turn, &known, prefix).await?;
+        if !used {
+            self.note_use(turn, prefix).await;
+        }
+        Ok(known)
+    }
+
+    /// A key that may be used here, its prefix, and whether its last use is known well enough.
+    async fn known<'k, I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        key: &'k str,
+    ) -> Result<(Arc<Known>, &'k str, bool), Refusal> {
         let prefix = text::prefix(key).ok_or_else(|| Refusal::of(Reason::KeyInvalid, "no key, or mistyped"))?;
         let (hash, now) = (text::hash(key), turn.io.now());
         let (known, used) = match self.cache.get(prefix, now.steady) {
@@ -275,12 +296,7 @@ impl Check {
         if !known.sufficient {
             return Err(Refusal::of(Reason::Forbidden, "the key lacks a permission that the check asks for"));
         }
-        self.within_rate(turn, &known).await?;
-        self.within_quota(turn, &known, prefix).await?;
-        if !used {
-            self.note_use(turn, prefix).await;
-        }
-        Ok(known)
+        Ok((known, prefix, used))
     }
 
     /// From the store, and whether its last use is known well enough.

@@ -55,7 +55,16 @@ impl Spec {
     }
 }
 
-impl super::Beyond for Check {}
+impl super::Beyond for Check {
+    async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        // It looks up, and does nothing else.
+        match self.ask(turn).await {
+            Answer::Pass => Ok(()),
+            Answer::Deny(denial) => Err(denial.reason),
+            Answer::Reply(reply) => Err(reply.reason),
+        }
+    }
+}
 
 impl Check {
     /// Whether banned clients are dropped when they connect.

@@ -221,7 +221,7 @@ impl Check {
         let request = turn.request;
         if self.inject.is_some() && !request.websocket {
             // Also where the request is refused, and only observed: its answer is a page like any other.
-            turn.facts.awaits.push(Await { check: turn.id, mode: turn.mode, body: 0, whom: None });
+            turn.facts.awaits.push(Await { check: turn.id, mode: turn.mode, body: 0, whom: None, identity: None });
             Injection::prepare(turn);
         }
         let judged = if request.websocket {

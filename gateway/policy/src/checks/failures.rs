@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::SET_COOKIE;
 use serde::Deserialize;
 
-use self::counts::{Admission, Attempt, Counter, Progressive};
+use self::counts::{Admission, Attempt, Counted, Counter, Progressive};
 use self::device::{Devices, Trust};
 use self::watch::{Outcome, Watch};
 use self::when::{Of, When};
@@ -36,7 +36,8 @@ const LARGEST_BODY: u64 = 1 << 20;
 
 /// Learns from the application's own answers which attempts to log in fail, counts them by address (IPv6 by its /64), by
 /// user and by both, and bans. It refuses who is banned at the log-in itself; `bans` does so everywhere. Never more attempts
-/// are under way than may still fail.
+/// are under way than may still fail. Of names that never logged in, which anybody can invent, at most 60 an hour are banned
+/// on account of one source and 2000 of all, each for at most a day; beyond that their counts alone refuse them.
 ///
 /// `on_store_error: deny` (default) or `allow`.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -301,8 +302,8 @@ impl super::Beyond for Check {
                 {
                     tell(hearing, "device_distrusted", &user, "too many failures with its cookie".to_owned());
                 }
-                let bans = attempt.failed(hearing.io, &self.counters, (&self.name, enforce)).await;
-                bans.map(|bans| self.tell_failed(hearing, &user, &bans, enforce))
+                let counted = attempt.failed(hearing.io, &self.counters, (&self.name, enforce)).await;
+                counted.map(|counted| self.tell_failed(hearing, &user, &counted, enforce))
             }
         };
         if let Err(fault) = settled {
@@ -341,7 +342,7 @@ impl Check {
         // What is put on the answer must be known before it goes.
         let body = if self.device.is_some() { 0 } else { self.watch.reads() };
         let (check, mode) = (turn.id, turn.mode);
-        turn.facts.awaits.push(Await { check, mode, body, whom: Some(user) });
+        turn.facts.awaits.push(Await { check, mode, body, whom: Some(user), identity: None });
         match admitted {
             Ok(Admission::Free) => Answer::Pass,
             Ok(Admission::Full(wait)) => self.refuse(Reason::TooManyFailures, Some(wait)),
@@ -387,9 +388,13 @@ impl Check {
         }
     }
 
-    fn tell_failed<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>, user: &str, bans: &[Ban], enforce: bool) {
+    fn tell_failed<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>, user: &str, counted: &Counted, enforce: bool) {
         tell(hearing, "login_failed", user, format!("status {}", hearing.status));
-        for ban in bans {
+        if counted.crowded {
+            let why = "too many names failed that never logged in: not banned, and refused as long as it counts";
+            tell(hearing, "ban_omitted", user, why.to_owned());
+        }
+        for ban in &counted.bans {
             let event = if enforce { "ban_started" } else { "ban_would_start" };
             let seconds = super::bans::seconds(ban.until.saturating_sub(hearing.io.now().unix));
             let whom = match &ban.whom {

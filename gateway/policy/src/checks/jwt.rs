@@ -68,6 +68,10 @@ impl super::Beyond for Check {
             hearing.effects.response.push((SEC_WEBSOCKET_PROTOCOL, value));
         }
     }
+
+    async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        self.still(turn).await.map(drop)
+    }
 }
 
 impl Check {
@@ -121,6 +125,7 @@ impl Check {
                 mode: turn.mode,
                 body: 0,
                 whom: None,
+                identity: None,
             });
         }
         turn.effects.upstream.push((SEC_WEBSOCKET_PROTOCOL, others));
@@ -143,6 +148,20 @@ impl Check {
             Box::pin(self.active(&verified, turn.io)).await?;
         }
         Ok(Some(verified))
+    }
+
+    /// A token that was accepted, by what may have changed since: time, revocation, its user's standing. Not whose key its
+    /// holder showed, which was for that moment.
+    pub(in crate::checks) async fn still<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Arc<Verified>, Reason> {
+        let token = self.source.token(turn.request)?.ok_or(Reason::TokenMissing)?;
+        let verified = self.verified(token, turn.io).await?;
+        if self.revocation {
+            self.not_revoked(&verified, turn).await?;
+        }
+        if verified.active.is_some() {
+            Box::pin(self.active(&verified, turn.io)).await?;
+        }
+        Ok(verified)
     }
 
     /// From the cache, or by its signature. What time decides is asked again for both.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderName, HeaderValue};
 
-use super::{Beyond, Edit, Gives, Hearing, Needs, ResponseWork, Turn};
+use super::{Beyond, Edit, Gives, Hearing, Needs, ResponseWork, Turn, Unanswered};
 use crate::decision::{Answer, Effects, Reason, Told};
 use crate::io::{Io, Now, StoreFault};
 use crate::request::{Await, Identity, Request, Session};
@@ -109,6 +109,14 @@ impl Check {
         matches!(&self.kind, Kind::Own(own) if own.oidc().is_some())
     }
 
+    /// Whether its users' names are as they were typed, and nobody said what the application makes of their case.
+    pub(crate) fn is_as_typed(&self) -> bool {
+        match &self.kind {
+            Kind::Own(own) => own.start().is_some_and(Start::is_as_typed),
+            Kind::Token(_) => false,
+        }
+    }
+
     /// Requests that it must see: log-in, log-out.
     pub(crate) fn watches(&self) -> impl Iterator<Item = (&'static str, Option<&http::Method>, &str)> {
         let start = match &self.kind {
@@ -126,15 +134,16 @@ impl Check {
             Kind::Token(token) => token.establish(turn).await,
         };
         let outcome = outcome.and_then(|established| self.is_fresh(established, turn.io.now()));
-        match outcome {
+        let identity = match outcome {
             Ok(established) => {
-                turn.facts.identity = Some(established.identity);
+                turn.facts.identity = Some(Arc::clone(&established.identity));
                 turn.facts.session = Some(established.session);
+                Some(established.identity)
             }
-            Err(reason) if self.may_pass(turn.request, reason) => {}
+            Err(reason) if self.may_pass(turn.request, reason) => None,
             Err(reason) => return refusal::refuse(self.login.as_ref(), turn.request, reason),
-        }
-        match self.waits(turn).await {
+        };
+        match self.waits(turn, identity).await {
             Ok(()) => Answer::Pass,
             Err(reason) => Answer::deny(reason),
         }
@@ -168,12 +177,13 @@ impl Check {
     }
 
     /// Asks to hear the answer, where something depends on it.
-    async fn waits<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+    async fn waits<I: Io>(&self, turn: &mut Turn<'_, '_, I>, identity: Option<Arc<Identity>>) -> Result<(), Reason> {
         let mut awaited = Await {
             check: turn.id,
             mode: turn.mode,
             body: 0,
             whom: None,
+            identity,
         };
         let heard = match &self.kind {
             Kind::Own(Own { how: How::Watched(start), .. }) if start.requests.has(turn.request) => {
@@ -183,7 +193,7 @@ impl Check {
             Kind::Own(own) => self.end.has_like(turn.request) && own.is_named(turn.request),
             Kind::Token(token) => {
                 let now = turn.io.now().unix;
-                let identity = turn.facts.identity.as_ref().filter(|_| turn.facts.session.is_some());
+                let identity = awaited.identity.as_ref();
                 identity.is_some_and(|identity| self.end.has_like(turn.request) || token.is_due(&identity.claims, now))
             }
         };
@@ -196,10 +206,14 @@ impl Check {
     async fn heard_token<I: Io>(&self, token: &Token, hearing: &mut Hearing<'_, '_, I>) {
         if self.end.has_like(hearing.request) {
             match token.end(hearing).await {
-                Some(user) => tell(hearing, "session_ended", Some(user), "log-out".to_owned()),
+                Some(user) => {
+                    let why = logged_out(hearing);
+                    tell(hearing, "session_ended", Some(user), why);
+                }
                 None => tell(hearing, "session_not_ended", None, "the store gave no answer".to_owned()),
             }
-        } else if let Some(cookie) = token.renew(hearing).await {
+        } else if hearing.unanswered.is_none()
+            && let Some(cookie) = token.renew(hearing).await {
             set(hearing.effects, hearing.headers, cookie);
         }
     }
@@ -211,6 +225,13 @@ impl Beyond for Check {
             Kind::Own(own) if own.starts(hearing.request) => own.begin(hearing).await,
             Kind::Own(own) => own.end(hearing).await,
             Kind::Token(token) => self.heard_token(token, hearing).await,
+        }
+    }
+
+    async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        match &self.kind {
+            Kind::Own(own) => own.keeper.find(turn.io, turn.request).await.map(drop),
+            Kind::Token(token) => token.still(turn).await,
         }
     }
 
@@ -279,6 +300,16 @@ impl Check {
     }
 }
 
+/// Why a session ended at a log-out. It does so whatever became of the application: whoever logs out does not come back.
+fn logged_out<I>(hearing: &Hearing<'_, '_, I>) -> String {
+    match hearing.unanswered {
+        None => "log-out",
+        Some(Unanswered::Client) => "log-out, whose client left before the application answered",
+        Some(Unanswered::Application) => "log-out, which the application did not answer: its own session may go on",
+    }
+    .to_owned()
+}
+
 /// Leaves an event behind.
 fn tell<I>(hearing: &mut Hearing<'_, '_, I>, event: &'static str, user: Option<String>, detail: String) {
     let check = hearing.awaited.check;
@@ -294,11 +325,11 @@ fn tell<I>(hearing: &mut Hearing<'_, '_, I>, event: &'static str, user: Option<S
 /// the session to others.
 fn set(effects: &mut Effects, headers: &http::HeaderMap, cookie: HeaderValue) {
     effects.response.push((SET_COOKIE, cookie));
-    let kept = headers.get_all(CACHE_CONTROL).iter().any(|value| {
+    let kept = headers.get_all(CACHE_CONTROL).iter().find(|value| {
         let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
         text.contains("no-store") || text.contains("private")
     });
-    if !kept {
-        effects.response.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    }
+    // Also where the application said so itself: a route's `response_headers` must not say otherwise.
+    let kept = kept.cloned().unwrap_or_else(|| HeaderValue::from_static("no-store"));
+    effects.response.push((CACHE_CONTROL, kept));
 }

@@ -59,6 +59,8 @@ pub struct Check {
     issuer: Option<String>,
     /// Of a session, then of a user.
     limits: [Vec<Limit>; 2],
+    /// How often a user may have backup codes made: each time costs a hundred thousand rounds of hashing.
+    making: Limit,
     set_up: std::time::Duration,
     algorithm: Algorithm,
     digits: u8,
@@ -124,7 +126,7 @@ impl Check {
         let now = turn.io.now().unix / 1000;
         let proven = proof_key(self.keys, &identity.user, session.binding);
         let proof: Option<Proof> = stored::get(turn.io, Space::Once, proven).await?;
-        if let Some(proof) = proof.filter(|proof| proof.is_fresh(&self.methods, self.fresh, now)) {
+        if let Some(proof) = proof.filter(|proof| proof.is_fresh(self.counts(), self.fresh, now)) {
             // An operator or another session may have taken the factor away since.
             let stored = turn.io.get(Space::Factor, user).await?;
             if stored.is_some_and(|stored| record::epoch(&stored) == Some(proof.epoch)) {

@@ -97,6 +97,25 @@ impl Given {
     }
 }
 
+/// The order of P-256 (SEC 2, 2.4.2).
+pub(crate) const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+    0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The other signature that is as good, (r, n − s), of one by P-256.
+pub(crate) fn twin(signature: &[u8]) -> Vec<u8> {
+    let (r, s) = signature.split_at(32);
+    let mut borrow = 0;
+    let mut rest = [0_u8; 32];
+    for ((out, n), s) in rest.iter_mut().zip(P256_ORDER).zip(s).rev() {
+        let left = i16::from(n) - i16::from(*s) - borrow;
+        borrow = i16::from(left < 0);
+        *out = u8::try_from(left.rem_euclid(256)).unwrap();
+    }
+    [r, &rest].concat()
+}
+
 /// One request, with what is found out about it.
 pub(crate) struct Asked {
     pub(crate) client: &'static str,

@@ -139,6 +139,12 @@ fn deadlines(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
             &mut to.drain,
             (Duration::ZERO, seconds(3_600)),
         ),
+        (
+            "recheck",
+            spec.recheck,
+            &mut to.recheck,
+            (Duration::ZERO, seconds(3_600)),
+        ),
     ];
     for (key, value, field, bounds) in table {
         *field = duration(&limit(key), value, *field, bounds, faults);

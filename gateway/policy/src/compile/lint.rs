@@ -157,6 +157,37 @@ fn pages_of(build: &Build<'_, '_>, made: &Made, name: &str) -> bool {
     served.any(|check| check.name == name)
 }
 
+/// Names as they were typed, where a check keeps something for a user by that name. To an application that ignores case
+/// `Ann` is `ann`, and to the check a user who enrolled nothing and may come from anywhere.
+pub(super) fn spelling(build: &mut Build<'_, '_>) {
+    let keeps = |named: &&Named| matches!(named.check, Check::StepUp(_) | Check::IpAllowlist(_));
+    let Some(keeper) = build.checks.named.iter().find(keeps) else {
+        return;
+    };
+    let message = format!(
+        "`{}` keeps something for each user by name: write `fold: true` where `Ann` and `ann` are one user to the \
+         application, as they are to most, `fold: false` where they are two",
+        keeper.name
+    );
+    let typed = build
+        .checks
+        .named
+        .iter()
+        .filter(|named| match &named.check {
+            Check::Session(check) => check.is_as_typed(),
+            _ => false,
+        });
+    let names: std::collections::BTreeSet<_> = typed.map(|named| named.name.clone()).collect();
+    for name in names {
+        let at = Path::default()
+            .key("checks")
+            .key(&name)
+            .key("start")
+            .key("fold");
+        build.faults.error(at, message.clone());
+    }
+}
+
 /// The checks of a route.
 fn steps<'b>(build: &'b Build<'_, '_>, made: &'b Made) -> impl Iterator<Item = &'b Named> {
     let steps = made.route.plan.steps.iter();
@@ -190,8 +221,7 @@ fn serving<'m>(routes: &'m [Made], method: Option<&http::Method>, path: &str) ->
         return Vec::new();
     };
     let fits = |made: &&Made| {
-        let methods = &made.matcher.methods;
-        let method = methods.is_empty() || method.is_none_or(|method| methods.contains(method));
+        let method = method.is_none_or(|method| made.matcher.takes(method));
         method && made.matcher.paths.iter().any(|own| own.covers(&path))
     };
     let mut found = Vec::new();

@@ -20,6 +20,9 @@ use crate::yaml::{Node, Value, de, suggest};
 /// Ids are 16 bits; the admin's metrics have a series per route.
 const MOST_ROUTES: usize = 10_000;
 
+/// Longest time between two questions about what goes on.
+const RECHECK: std::time::Duration = std::time::Duration::from_secs(3_600);
+
 /// A route that was compiled, and whether anything in it was faulty.
 #[derive(Debug)]
 pub(super) struct Made {
@@ -89,6 +92,9 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         (0, 64 << 30),
         &mut build.faults,
     );
+    if spec.recheck.is_some_and(|every| every.0 > RECHECK) {
+        build.faults.error(at.key("recheck"), "at most 1h");
+    }
     let stable_id = key::stable(&name);
     let id = RouteId(u16::try_from(index).ok()?);
     let mut route = Route {
@@ -104,6 +110,7 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         max_response: None,
         response_need: None,
         stream: spec.stream,
+        recheck: spec.recheck.map_or(build.recheck, |every| every.0),
         edits: Vec::new(),
         public: spec.public,
         skipped,

@@ -56,9 +56,16 @@ pub(crate) enum HeaderPattern {
 }
 
 impl Matcher {
+    /// HEAD goes where GET goes: applications answer both by the same code, and what guards the one guards the other.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
     /// Method and header fields; host and path were found by the tree.
     pub(crate) fn fits(&self, request: &Request<'_>) -> bool {
-        (self.methods.is_empty() || self.methods.contains(request.method))
+        self.takes(request.method)
             && self.headers.iter().all(|(name, pattern)| {
                 request
                     .headers
@@ -97,7 +104,7 @@ impl Matcher {
         method: Option<&Method>,
     ) -> bool {
         let method_fits =
-            self.methods.is_empty() || method.is_some_and(|method| self.methods.contains(method));
+            self.methods.is_empty() || method.is_some_and(|method| self.takes(method));
         method_fits
             && self.hosts.iter().any(|own| own.covers(host))
             && self.paths.iter().any(|own| own.covers(path))

@@ -164,3 +164,21 @@ fn patterns_that_never_match_are_refused() {
     }
     assert!(PathPattern::parse("/.well-known/*").is_ok() && PathPattern::parse("/ä/ü").is_ok());
 }
+
+#[test]
+fn what_guards_get_guards_head() {
+    let router = Router::new(vec![
+        matcher("*", "GET", "/admin/*"),
+        matcher("*", "", "/*"),
+    ]);
+    let headers = HeaderMap::new();
+    let at = |method: &Method| find(&router, "h", method, "/admin/users", &headers);
+    assert_eq!((at(&Method::GET), at(&Method::HEAD)), (Some(0), Some(0)));
+    assert_eq!(
+        (at(&Method::POST), at(&Method::OPTIONS)),
+        (Some(1), Some(1))
+    );
+    let head = matcher("*", "HEAD", "/admin/users");
+    assert!(head.covered_by(&[&matcher("*", "GET", "/admin/*")]));
+    assert!(!matcher("*", "GET", "/admin/users").covered_by(&[&head]));
+}

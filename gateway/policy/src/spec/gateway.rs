@@ -171,6 +171,10 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Option<Duration>,
     /// How long requests in flight may go on after SIGTERM. Default: 30s, at most 1h.
     pub(crate) drain: Option<Duration>,
+    /// How often an open WebSocket, server-sent events or another stream is asked whether what let it in still holds: its
+    /// session, token or key, and that neither client nor user is banned. One that would be refused by now is cut. Default:
+    /// 5s, at most 1h; 0s: never.
+    pub(crate) recheck: Option<Duration>,
 }
 
 /// Where counters, leases and values (bans, sessions, enrolments) live. A change needs a restart.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::ModeWord;
 use super::value::{Entries, Moment, OneOrMany, Percent, Raw};
-use crate::scalar::Size;
+use crate::scalar::{Duration, Size};
 
 /// What is served, what is asked first, and where it goes.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,6 +46,9 @@ pub(crate) struct Route {
     /// Bodies may stay open without end, as gRPC streams do: no body deadline, no minimum rate. Default: false.
     #[serde(default)]
     pub(crate) stream: bool,
+    /// How often open WebSockets and streams are asked whether what let them in still holds; 0s: they are left. Default:
+    /// `limits.recheck`.
+    pub(crate) recheck: Option<Duration>,
 }
 
 /// Which requests a route is for.
@@ -55,7 +58,7 @@ pub(crate) struct Match {
     /// `shop.example.com` or `*.example.com`; without a port. Default: any.
     #[serde(default)]
     pub(crate) host: OneOrMany<String>,
-    /// Methods, in capitals. Default: any.
+    /// Methods, in capitals; GET is HEAD as well. Default: any.
     #[serde(default)]
     pub(crate) method: OneOrMany<String>,
     /// `/healthz` exactly, `/api/*` for it and everything below, `{id}` for one segment. Default: any.

@@ -103,9 +103,9 @@ pub(crate) struct Azure {
     pub(crate) client_id: Option<String>,
     /// Name of the secret (env or file) that is the application's secret.
     pub(crate) client_secret: Option<String>,
-    /// Who gives tokens to applications. Default: https://login.microsoftonline.com.
+    /// Who gives tokens to applications. Default: `https://login.microsoftonline.com`.
     pub(crate) authority: Option<String>,
-    /// Whom tokens are for. Default: https://vault.azure.net.
+    /// Whom tokens are for. Default: `https://vault.azure.net`.
     pub(crate) resource: Option<String>,
     /// Instead of an application: the managed identity of the machine.
     pub(crate) managed_identity: Option<ManagedIdentity>,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use policy::checks::ip_allowlist::{self, Allowed, DEFAULT_LIFE, Entry, MOST};
 use policy::io::Space;
 use policy::key::Keys;
-use policy::{field, scalar, stored};
+use policy::{scalar, stored};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -155,7 +155,7 @@ pub(super) async fn add(State(admin): State<Admin>, body: Bytes) -> Response {
                 &format!("{network} {until}: {}", entry.reason),
             );
             let allowed = Allowed {
-                user: field::folded(&asked.user),
+                user: asked.user.clone(),
                 entries: vec![entry],
             };
             (StatusCode::CREATED, Json(shown(&allowed, now))).into_response()

@@ -272,7 +272,11 @@ impl Writer {
         };
         match committed {
             Ok(()) => self.show(changes),
-            Err(_) => self.doubtful.extend(changes.into_keys()),
+            Err(_) => {
+                self.doubtful.extend(changes.into_keys());
+                // They are still in the file: to be cleared away another time.
+                self.ends.extend(gone);
+            }
         }
         for (decided, done) in answers {
             // What another change of the same batch decided is not so either when that was not written.
@@ -304,18 +308,18 @@ impl Writer {
     }
 
     /// What expired and was not put again.
-    fn gone(&mut self, changes: &Changes) -> Vec<Name> {
+    fn gone(&mut self, changes: &Changes) -> Vec<(u64, Name)> {
         let now = self.clock.now();
         let mut gone = Vec::new();
         while gone.len() < CLEAR_MOST {
             match self.ends.first() {
                 Some((end, _)) if *end < now.unix => {
-                    let Some((_, name)) = self.ends.pop_first() else {
+                    let Some((end, name)) = self.ends.pop_first() else {
                         break;
                     };
                     let lives = self.memory.get(name.0, name.1, now).is_some();
                     if !lives && !changes.contains_key(&name) {
-                        gone.push(name);
+                        gone.push((end, name));
                     }
                 }
                 Some(_) | None => break,
@@ -324,7 +328,7 @@ impl Writer {
         gone
     }
 
-    fn commit(&mut self, changes: &Changes, gone: &[Name]) -> Result<(), StoreFault> {
+    fn commit(&mut self, changes: &Changes, gone: &[(u64, Name)]) -> Result<(), StoreFault> {
         if self.database.is_none() {
             self.database = database(&self.path).ok();
         }
@@ -358,14 +362,14 @@ impl Writer {
         &self,
         database: &Database,
         changes: &Changes,
-        gone: &[Name],
+        gone: &[(u64, Name)],
     ) -> Result<(usize, Vec<(u64, Name)>), redb::Error> {
         let now = self.clock.now();
         let mut ends = Vec::new();
         let writing = database.begin_write()?;
         let held = {
             let mut table = writing.open_table(VALUES)?;
-            for name in gone {
+            for (_, name) in gone {
                 table.remove(seal::name(name.0, name.1).as_slice())?;
             }
             let known = |name: &&Name| !changes.contains_key(*name);
@@ -425,4 +429,53 @@ fn placed(place: &[u8]) -> Option<Name> {
         .iter()
         .find(|space| space.as_str().as_bytes() == word)?;
     Some((*space, Key(u128::from_be_bytes(*key))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use policy::memory::Bounds;
+
+    use super::*;
+
+    #[test]
+    fn what_expired_while_the_disk_failed_is_cleared_away_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let (right, wrong) = (
+            folder.path().join("state.redb"),
+            folder.path().join("gone/x"),
+        );
+        let mut writer = Writer {
+            database: Some(database(&right).unwrap()),
+            path: right.clone(),
+            seal: Seal::new(&[]),
+            memory: Arc::new(Memory::new(Bounds::each(100))),
+            clock: Clock::start(),
+            most: 100,
+            held: 0,
+            ends: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+        };
+        let (done, _answer) = oneshot::channel();
+        let change = Change::Put(Bytes::from_static(b"x"), Duration::from_millis(1));
+        let now = writer.clock.now();
+        let name = (Space::Once, Key(7));
+        writer.write(vec![Write {
+            name,
+            change,
+            now,
+            done,
+        }]);
+        assert_eq!((writer.held, writer.ends.len()), (1, 1));
+        while writer.clock.now().unix <= now.unix + 2 {
+            std::thread::yield_now();
+        }
+        (writer.database, writer.path) = (None, wrong);
+        writer.write(Vec::new());
+        assert_eq!(writer.held, 1, "nothing was written");
+        writer.path = right;
+        writer.write(Vec::new());
+        assert_eq!((writer.held, writer.ends.len()), (0, 0));
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) fn application() -> Origin {
 }
 
 pub(crate) fn gateway(origin: &Origin) -> Gateway {
-    let session = "{check: session, start: {request: POST /login, user: form.user, passed: {status: 302}}, login: /login, \
+    let session = "{check: session, start: {request: POST /login, user: form.user, fold: true, passed: {status: 302}}, login: /login, \
                    cookie: shop, secure: false, forward: {user: X-User-Id}}";
     Gateway::start(
         &Plan::new(origin.address)
@@ -53,14 +53,14 @@ pub(crate) fn signed_in(gateway: &Gateway) -> String {
     format!("Cookie: {}\r\n", cookie.split(';').next().unwrap())
 }
 
-fn ask(gateway: &Gateway, cookie: &str, path: &str) -> Response {
+pub(crate) fn ask(gateway: &Gateway, cookie: &str, path: &str) -> Response {
     exchange(
         gateway.http,
         get(path, &format!("{cookie}Accept: text/html\r\n")),
     )
 }
 
-fn send(gateway: &Gateway, cookie: &str, path: &str, form: &str) -> Response {
+pub(crate) fn send(gateway: &Gateway, cookie: &str, path: &str, form: &str) -> Response {
     let fields = format!("{cookie}Content-Type: application/x-www-form-urlencoded\r\n");
     exchange(gateway.http, post(path, &fields, form.as_bytes()))
 }
@@ -71,12 +71,17 @@ fn between(text: &str, start: &str, end: &str) -> String {
     rest.split(end).next().unwrap().to_owned()
 }
 
-fn token(page: &Response) -> String {
+pub(crate) fn token(page: &Response) -> String {
     between(&page.text(), "name=\"token\" value=\"", "\"")
 }
 
 /// Sets an app up; the backup codes.
-fn enrolled(gateway: &Gateway, cookie: &str) -> Vec<String> {
+pub(crate) fn enrolled(gateway: &Gateway, cookie: &str) -> Vec<String> {
+    set_up(gateway, cookie).1
+}
+
+/// Sets an app up; its secret and the backup codes.
+pub(crate) fn set_up(gateway: &Gateway, cookie: &str) -> (String, Vec<String>) {
     let page = ask(gateway, cookie, "/.palisade/mfa/enrol");
     assert!(
         page.header("content-security-policy")
@@ -84,15 +89,14 @@ fn enrolled(gateway: &Gateway, cookie: &str) -> Vec<String> {
             .starts_with("default-src 'none'")
     );
     let secret = between(&page.text(), "secret=", "&");
-    let code = stdout(python("totp.py").arg(secret));
+    let code = stdout(python("totp.py").arg(&secret));
     let form = format!("token={}&code={}", token(&page), code.trim());
     let done = send(gateway, cookie, "/.palisade/mfa/enrol", &form);
     assert_eq!(done.status, 200, "{}", done.text());
     let text = done.text();
     let pieces = text.split("<li><code>").skip(1);
-    pieces
-        .map(|piece| piece.split('<').next().unwrap().to_owned())
-        .collect()
+    let codes = pieces.map(|piece| piece.split('<').next().unwrap().to_owned());
+    (secret, codes.collect())
 }
 
 #[test]
@@ -132,7 +136,7 @@ fn a_backup_code_that_two_send_at_once_lets_one_in() {
     gateway.line("of the code", |line| {
         line["event"] == "backup_code_used" && line["user"] == "ann"
     });
-    let gone = gateway.admin_ask("DELETE", "/factors/Ann");
+    let gone = gateway.admin_ask("DELETE", "/factors/ann");
     assert_eq!(gone.status, 204);
     gateway.line("of the reset", |line| line["event"] == "factor_reset");
     let again = ask(&gateway, &first, "/admin");

@@ -9,7 +9,7 @@ use crate::support::{Gateway, Origin, Plan, exchange};
 const SECRET: &str = "a secret of more than thirty-two bytes, used in tests";
 
 /// Signs every order at once.
-fn tokens(orders: &[Value]) -> Vec<String> {
+pub(crate) fn tokens(orders: &[Value]) -> Vec<String> {
     let output = fed(
         &mut python("tokens.py"),
         json!(orders).to_string().as_bytes(),
@@ -25,7 +25,7 @@ fn tokens(orders: &[Value]) -> Vec<String> {
         .collect()
 }
 
-fn claims(more: &[(&str, Value)]) -> Value {
+pub(crate) fn claims(more: &[(&str, Value)]) -> Value {
     let mut all = json!({
         "sub": "alice", "iss": "tests", "aud": "app", "exp": {"now": 600}, "token_type": "access", "role": "user",
     });

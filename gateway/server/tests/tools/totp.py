@@ -1,4 +1,4 @@
-"""The code of an authenticator app now, by `cryptography`. Argument: the secret in base32."""
+"""The code of an authenticator app, by `cryptography`. Arguments: the secret in base32, and seconds from now if not now."""
 
 import base64
 import sys
@@ -7,4 +7,5 @@ import time
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-print(TOTP(base64.b32decode(sys.argv[1]), 6, SHA1(), 30).generate(time.time()).decode())
+ahead = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+print(TOTP(base64.b32decode(sys.argv[1]), 6, SHA1(), 30).generate(time.time() + ahead).decode())

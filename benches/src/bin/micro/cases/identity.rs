@@ -121,7 +121,7 @@ fn session() -> Result<Bench, String> {
         route,
         &request,
         (&mut facts, &mut effects),
-        answer,
+        Ok(answer),
         None,
         &mut io,
     );

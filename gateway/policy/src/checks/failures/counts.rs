@@ -15,8 +15,24 @@ use crate::ban::{self, Ban, Whom};
 use crate::checks::bans::seconds;
 use crate::io::{Io, Key, Space, StoreFault};
 use crate::key::{self, Builder, Keys};
-use crate::limit::{Lease, Limit};
+use crate::limit::{Algorithm, Lease, Limit};
 use crate::stored;
+
+/// Anybody can invent names, and each that fails often enough would be kept. So what is kept of those that never logged in
+/// is bounded: by source, over all, and in time. Beyond that nobody is banned by name, and the count that is full refuses
+/// alone, until its window has passed.
+const INVENTED: InventedNames = InventedNames { by_source: 60, in_all: 2_000, longest: Duration::from_secs(86_400) };
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// How much is kept of names that may be invented.
+struct InventedNames {
+    /// Bans of names an hour that one source may bring about.
+    by_source: u32,
+    /// Those that all may.
+    in_all: u32,
+    /// How long anything about such a name is kept.
+    longest: Duration,
+}
 
 /// Bans that grow.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +77,15 @@ pub(super) enum Admission {
     /// As many are under way as may still fail. Seconds to wait.
     Full(u32),
     Banned(Option<Ban>),
+}
+
+/// What came of a failure.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// Started or, where nothing is enforced, only found due.
+    pub(super) bans: Vec<Ban>,
+    /// The name was not banned: too many that never logged in were.
+    pub(super) crowded: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -174,14 +199,15 @@ impl<'a> Attempt<'a> {
         Ok((again.remaining < standing.remaining).then_some(1))
     }
 
-    /// Counts a failure; the bans that follow from it, started or, where nothing is enforced, only found due.
+    /// Counts a failure; gives the bans that follow from it.
     pub(super) async fn failed<I: Io>(
         &self,
         io: &mut I,
         counters: &[Counter],
         (by, enforce): (&str, bool),
-    ) -> Result<Vec<Ban>, StoreFault> {
-        let mut started = Vec::new();
+    ) -> Result<Counted, StoreFault> {
+        let mut counted = Counted::default();
+        let mut room = None;
         let counts = |counter: &&Counter| !self.device || counter.of == Of::Ip;
         for counter in counters.iter().filter(counts) {
             if let Some(seen) = &counter.seen
@@ -194,26 +220,59 @@ impl<'a> Attempt<'a> {
             if standing.remaining > 0 {
                 continue;
             }
-            for (whom, time) in &counter.bans {
-                let whom = self.whom(self.counted_as(*whom));
-                started.extend(self.ban(io, counter, (whom, *time), (by, enforce)).await?);
+            let names = counter.bans.iter().any(|(whom, _)| *whom != Of::Ip);
+            let room = match room {
+                Some(room) => room,
+                None if enforce && names => *room.insert(self.room(io).await?),
+                None => Room::Enough,
+            };
+            let fits = |of: Of| of == Of::Ip || room != Room::None;
+            for (whom, time) in counter.bans.iter().filter(|(whom, _)| fits(*whom)) {
+                let whom = (self.whom(self.counted_as(*whom)), *time, room);
+                counted.bans.extend(self.ban(io, counter, whom, (by, enforce)).await?);
             }
-            if enforce {
+            counted.crowded |= !fits(of);
+            if enforce && fits(of) {
                 // The failures are paid for: after the ban there are as many again.
-                ban::forget(io, self.keys, &self.whom(of)).await?;
+                ban::forget(io, self.keys, &self.whom(of), longest(counters)).await?;
             }
         }
-        Ok(started)
+        Ok(counted)
+    }
+
+    /// Whether another record of this name has room. Who logged in before is no invention.
+    async fn room<I: Io>(&self, io: &mut I) -> Result<Room, StoreFault> {
+        // All attempts without a name are one.
+        if self.user.is_empty() || self.known || ban::proven(io, self.keys, self.user).await? {
+            return Ok(Room::Enough);
+        }
+        let limit = |whose: &str, max: u32| Limit {
+            id: key::stable("failures invented") ^ key::stable(whose),
+            algorithm: Algorithm::Window,
+            max,
+            window: HOUR,
+            count_refused: false,
+        };
+        let start = || self.keys.start(key::stable("failures invented"));
+        let source = start().client(key::stable("client"), self.client).finish();
+        let source = io.count(&limit("source", INVENTED.by_source), source, 1).await?;
+        if !source.allowed {
+            return Ok(Room::None);
+        }
+        let all = io.count(&limit("all", INVENTED.in_all), start().finish(), 1).await?;
+        Ok(if all.allowed { Room::Little } else { Room::None })
     }
 
     async fn ban<I: Io>(
         &self,
         io: &mut I,
         counter: &Counter,
-        (whom, time): (Whom, Duration),
+        (whom, time, room): (Whom, Duration, Room),
         (by, enforce): (&str, bool),
     ) -> Result<Option<Ban>, StoreFault> {
         let now = io.now().unix;
+        let most = if room == Room::Little && whom.user().is_some() { INVENTED.longest } else { Duration::MAX };
+        let time = time.min(most);
         let until = |time: Duration| now.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let mut ban = Ban { whom, until: until(time), by: Some(by.to_owned()), reason: counter.when.to_string() };
         if !enforce {
@@ -225,8 +284,8 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         }
         if let Some(progressive) = counter.progressive {
-            let strikes = ban::strike(io, self.keys, &ban.whom, progressive.forget).await?;
-            ban.until = until(progressive.time(time, strikes));
+            let strikes = ban::strike(io, self.keys, &ban.whom, progressive.forget.min(most)).await?;
+            ban.until = until(progressive.time(time, strikes).min(most));
         }
         let began = ban::start(io, self.keys, &ban).await?;
         Ok(began.then_some(ban))
@@ -252,10 +311,25 @@ impl<'a> Attempt<'a> {
             ban::remember(io, self.keys, (self.client, self.user), remember).await?;
         }
         if before > 0 {
-            ban::forget(io, self.keys, &self.whom(Of::Pair)).await?;
+            ban::forget(io, self.keys, &self.whom(Of::Pair), longest(counters)).await?;
         }
         Ok(before)
     }
+}
+
+/// How much may be kept of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// As the policy says.
+    Enough,
+    /// For a day.
+    Little,
+    None,
+}
+
+/// The longest time that a count goes back.
+fn longest(counters: &[Counter]) -> Duration {
+    counters.iter().map(|counter| counter.limit.window).max().unwrap_or(ban::LONGEST_WINDOW)
 }
 
 impl Progressive {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ban;
+use crate::checks::Unanswered;
 use crate::invented::ready;
 use crate::testing::{Bench, Scene};
 
@@ -42,10 +43,11 @@ fn answered(bench: &mut Bench, client: &str, mode: Mode, status: u16) {
     let mut awaited = bench.facts.awaits.pop().unwrap();
     awaited.mode = mode;
     let headers = HeaderMap::new();
+    let unanswered = (status == 0).then_some(Unanswered::Client);
     let Bench { check, io, facts, effects, .. } = bench;
     scene(client).asked(|request| {
         let mut hearing =
-            Hearing { request, facts, effects, io, awaited, status, headers: &headers, body: b"" };
+            Hearing { request, facts, effects, io, awaited, status, unanswered, headers: &headers, body: b"" };
         ready(check.heard(&mut hearing)).unwrap();
     });
     bench.io.end();
@@ -289,7 +291,8 @@ fn with_cookie(bench: &mut Bench, client: &str, cookie: &str, user: &str, status
         let headers = HeaderMap::new();
         let Bench { check, io, facts, effects, .. } = bench;
         scene.asked(|request| {
-            let mut hearing = Hearing { request, facts, effects, io, awaited, status, headers: &headers, body: b"" };
+            let mut hearing =
+                Hearing { request, facts, effects, io, awaited, status, unanswered: None, headers: &headers, body: b"" };
             ready(check.heard(&mut hearing)).unwrap();
         });
     }
@@ -344,4 +347,49 @@ fn a_device_cookie_needs_an_answer_that_its_header_tells() {
     for told in ["without `body`", "more than nothing", "not a name of a cookie"] {
         assert!(faults.contains(told) || told == "without `body`", "{faults}");
     }
+}
+
+/// How many values lie there.
+fn held(bench: &Bench) -> usize {
+    bench.io.memory.stats().values
+}
+
+#[test]
+fn invented_names_fill_nothing_and_real_users_are_still_banned() {
+    let mut bench = guard(json!([{"when": "2 in 5m by user", "ban": {"user": "30d"}}]));
+    assert!(attempt(&mut bench, HERE, "ann", 302), "ann is no invention");
+    let before = held(&bench);
+    for number in 0..300 {
+        let name = format!("name{number}");
+        for _ in 0..2 {
+            assert!(attempt(&mut bench, THERE, &name, 401));
+        }
+        assert!(!attempt(&mut bench, THERE, &name, 401), "banned, or its count is full");
+    }
+    assert_eq!(held(&bench) - before, 2 * 60, "a ban and a number each");
+    assert!(told(&bench).contains(&"ban_omitted"));
+    // Elsewhere there is room, and who logged in before needs none.
+    for (client, user) in [("198.51.100.7", "eve"), (THERE, "ann")] {
+        for _ in 0..2 {
+            assert!(attempt(&mut bench, client, user, 401), "{user}");
+        }
+        let stored = ready(bench.io.get(crate::io::Space::Ban, Whom::User(user.to_owned()).key(Keys::process())));
+        assert!(stored.unwrap().unwrap().is_some(), "{user}");
+    }
+    // What an invented name left behind is gone after a day.
+    bench.io.advance(DAY);
+    bench.io.memory.sweep(bench.io.now, usize::MAX);
+    assert!(attempt(&mut bench, THERE, "name0", 401));
+    assert!(!attempt(&mut bench, THERE, "ann", 302), "a ban of a real user lasts as long as the policy says");
+}
+
+#[test]
+fn all_sources_together_have_room_for_so_many_invented_names() {
+    let mut bench = guard(json!([{"when": "1 in 5m by user", "ban": {"user": "15m"}}]));
+    for number in 0..2_100_u32 {
+        let client = IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + number));
+        assert!(attempt(&mut bench, &client.to_string(), &format!("name{number}"), 401));
+        assert!(!attempt(&mut bench, HERE, &format!("name{number}"), 401));
+    }
+    assert!(held(&bench) <= 2 * 2_000, "{}", held(&bench));
 }

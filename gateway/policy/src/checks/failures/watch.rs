@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use crate::answered::{self, Described, Heard};
-use crate::checks::{Hearing, Turn};
+use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
 use crate::decision::Reason;
 use crate::field::{Field, folded};
@@ -157,8 +157,10 @@ impl Watch {
     /// What the answer says. A failure that cannot be told from a success, because the body is in a coding that nobody
     /// can open, is a failure.
     pub(super) fn outcome<I: Io>(&self, hearing: &Hearing<'_, '_, I>) -> Outcome {
-        if hearing.status == 0 {
-            return if self.abandoned { Outcome::Failed } else { Outcome::Neither };
+        match hearing.unanswered {
+            None => {}
+            Some(Unanswered::Client) if self.abandoned => return Outcome::Failed,
+            Some(Unanswered::Client | Unanswered::Application) => return Outcome::Neither,
         }
         let headers = hearing.headers;
         let unreadable = hearing.body.is_empty() && headers.contains_key(CONTENT_ENCODING);

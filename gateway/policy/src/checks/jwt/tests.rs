@@ -26,6 +26,7 @@ use crate::key::Keys;
 mod asked;
 mod claims;
 mod forged;
+mod signatures;
 mod state;
 
 const SECRET: &[u8] = b"an invented secret of more than 64 bytes, so that HS512 has its full strength";

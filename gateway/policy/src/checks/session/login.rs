@@ -32,9 +32,10 @@ pub(super) struct StartSpec {
     user: Option<Field>,
     /// Header of the application's answer that names the user, in place of `user`. Clients never see it.
     user_header: Option<String>,
-    /// Whether names that differ in case are one user. Default false.
-    #[serde(default)]
-    fold: bool,
+    /// Whether `Ann` and `ann` are one user, as they are to most applications; the session is `ann`'s then. Default false:
+    /// two. What belongs to a user (factors, networks, sessions) belongs to the name to the letter; where a policy has any
+    /// and the name is what was typed, this must be said.
+    fold: Option<bool>,
     /// Answers that mean a success. Told by status and header fields: the cookie is set before there is a body.
     passed: answered::Spec,
     /// Claims of the session, from headers of the application's answer: {name: X-Login-Name}. Clients never see these.
@@ -63,7 +64,7 @@ pub(super) struct Start {
     pub(super) requests: Requests,
     user: Option<Field>,
     user_header: Option<HeaderName>,
-    fold: bool,
+    fold: Option<bool>,
     passed: Described,
     claims: Vec<(String, HeaderName)>,
     roles_header: Option<HeaderName>,
@@ -175,6 +176,11 @@ impl Start {
         self.user.as_ref().is_some_and(Field::in_body)
     }
 
+    /// Whether the name is as it was typed, and nobody said what the application makes of its case.
+    pub(super) fn is_as_typed(&self) -> bool {
+        self.user.is_some() && self.fold.is_none()
+    }
+
     /// Headers of answers that are for the gateway alone.
     pub(super) fn private(&self) -> impl Iterator<Item = &HeaderName> {
         let claims = self.claims.iter().map(|(_, name)| name);
@@ -191,12 +197,17 @@ impl Start {
             true => turn.io.body(FORM).await.map_err(fault)?,
             false => bytes::Bytes::new(),
         };
-        Ok(field.exact(turn.request, &body).map(|user| self.folded(user)))
+        Ok(field.exact(turn.request, &body).and_then(|user| self.folded(user)))
     }
 
-    /// ASCII alone: of letters that Unicode folds into others, an application that compares bytes has two users.
-    fn folded(&self, user: String) -> String {
-        if self.fold { user.to_ascii_lowercase() } else { user }
+    /// ASCII alone. Of other letters that have a case nobody knows whether they are two users to the application: such a
+    /// name is nobody's, unless it is in lower case as it stands.
+    fn folded(&self, user: String) -> Option<String> {
+        if self.fold != Some(true) {
+            return Some(user);
+        }
+        let plain = user.to_ascii_lowercase();
+        (plain.to_uppercase().to_lowercase() == plain).then_some(plain)
     }
 
     /// Whether the application let them in.
@@ -215,7 +226,7 @@ impl Start {
             return whom.map(str::to_owned);
         };
         let user = only(headers, name).filter(|user| user.len() <= 256)?;
-        Some(self.folded(user.to_owned()))
+        self.folded(user.to_owned())
     }
 
     /// What the application says about them.

@@ -10,7 +10,7 @@ use super::keeper::{Begun, Keeper, NotBegun, Open, Whose};
 use super::login::Start;
 use super::oidc::Oidc;
 use super::record::Record;
-use super::{Established, Outcome, set, tell};
+use super::{Established, Outcome, logged_out, set, tell};
 use crate::checks::{Hearing, Turn};
 use crate::cookie;
 use crate::decision::Reason;
@@ -123,7 +123,7 @@ impl Own {
     /// The application answered a log-in.
     pub(super) async fn begin<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) {
         let Some(start) = self.start() else { return };
-        // A client that left before the answer: nothing passed.
+        // No answer: nothing passed.
         if hearing.status == 0 || !start.passed(hearing.status, hearing.headers) {
             return;
         }
@@ -190,7 +190,8 @@ impl Own {
             Ok(None) => {}
             Ok(Some((user, name))) => {
                 hearing.facts.session = None;
-                tell(hearing, "session_ended", Some(user), format!("{name}: log-out"));
+                let why = format!("{name}: {}", logged_out(hearing));
+                tell(hearing, "session_ended", Some(user), why);
             }
             Err(_) => tell(hearing, "session_not_ended", None, "the store gave no answer".to_owned()),
         }

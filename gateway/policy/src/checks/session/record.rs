@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::field::folded;
 use crate::io::Key;
 use crate::key::{Keys, stable};
 
@@ -153,10 +152,9 @@ impl Names {
         self.key("session/binding", &digest.0)
     }
 
-    /// Where it stands which sessions a user has. Names that differ in case are one user here: ending all of them must
-    /// not miss one.
+    /// Where it stands which sessions a user has. By the name to the letter, as the sessions say it.
     pub(super) fn user(&self, user: &str) -> Key {
-        self.key("session/user", folded(user).as_bytes())
+        self.key("session/user", user.as_bytes())
     }
 
     /// Where the provider's own token of a session is, by the key of its record: shown at the log-out.
@@ -214,7 +212,7 @@ mod tests {
         for (index, key) in all.iter().enumerate() {
             assert!(!all.iter().skip(index + 1).any(|other| other == key));
         }
-        assert_eq!(web.user("Ann "), web.user("ann"));
+        assert_ne!(web.user("Ann"), web.user("ann"));
         let entry = Entry::new(all[0], "h".into(), 1);
         assert_eq!(entry.key(), Some(all[0]));
     }

@@ -7,7 +7,7 @@ use http::header::{LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::checks::{Check, Hearing};
+use crate::checks::{Check, Hearing, Unanswered};
 use crate::decision::{Answer, Effects, Reason};
 use crate::invented::ready;
 use crate::io::StoreFault;
@@ -70,6 +70,7 @@ fn hear(bench: &mut Bench, scene: &Scene, status: u16, fields: &[(&'static str, 
                 io: &mut bench.io,
                 awaited,
                 status,
+                unanswered: (status == 0).then_some(Unanswered::Application),
                 headers: &headers,
                 body: &[],
             };
@@ -248,7 +249,7 @@ fn a_user_has_so_many_sessions_and_no_more() {
     assert!(who(&mut bench, &ids[0]).is_err() && who(&mut bench, &ids[1]).is_ok());
     assert!(who(&mut bench, &ids[2]).is_ok() && who(&mut bench, &other).is_ok());
     let mut strict = web(json!({"most": 2, "when_full": "refuse_newest"}));
-    let ids = [login(&mut strict, "ann@x"), login(&mut strict, "Ann@x")];
+    let ids = [login(&mut strict, "ann@x"), login(&mut strict, "ann@x")];
     let scene = form("ann@x", &mut strict);
     assert_eq!(login_from(&mut strict, &scene), None);
     assert_eq!(told(&strict), ["session_refused_most"]);
@@ -367,7 +368,7 @@ fn sessions_are_listed_and_ended_one_or_all() {
     let mut bench = web(json!({}));
     let ids = [login(&mut bench, "ann@x"), login(&mut bench, "ann@x"), login(&mut bench, "bob@x")];
     let Check::Session(check) = &bench.check else { panic!() };
-    let listed = ready(check.list(&mut bench.io, "Ann@x")).unwrap().unwrap();
+    let listed = ready(check.list(&mut bench.io, "ann@x")).unwrap().unwrap();
     assert_eq!(listed.len(), 2);
     let ended = ready(check.end(&mut bench.io, "ann@x", Some(&listed[0].id))).unwrap().unwrap();
     assert_eq!(ended, [listed[0].id.clone()]);
@@ -471,4 +472,42 @@ fn passing_allocates_nothing() {
     let id = login(&mut bench, "ann@x");
     let scene = with(asked(Method::GET, "/orders"), &id);
     assert_eq!(bench.allocations(&scene), 0);
+}
+
+#[test]
+fn a_log_out_ends_the_session_when_the_application_gives_no_answer() {
+    let mut bench = web(json!({}));
+    let id = login(&mut bench, "ann@x");
+    let out = with(asked(Method::POST, "/logout"), &id);
+    assert_eq!(ask(&mut bench, &out), Answer::Pass);
+    let cookies = hear(&mut bench, &out, 0, &[]);
+    assert!(cookies[0].starts_with("__Host-session=; Path=/; Max-Age=0"), "{cookies:?}");
+    assert_eq!(told(&bench), ["session_ended"]);
+    assert!(bench.effects.told[0].detail.ends_with("which the application did not answer: its own session may go on"));
+    assert_eq!(who(&mut bench, &id), Err(Reason::SessionEnded));
+    // And a log-in without an answer begins none.
+    let scene = form("ann@x", &mut bench);
+    assert_eq!(ask(&mut bench, &scene), Answer::Pass);
+    assert!(hear(&mut bench, &scene, 0, &[]).is_empty());
+}
+
+#[test]
+fn names_that_differ_in_case_are_two_users_unless_the_policy_says_that_they_are_one() {
+    let mut bench = web(json!({}));
+    let (upper, lower) = (login(&mut bench, "Ann@x"), login(&mut bench, "ann@x"));
+    let Check::Session(check) = &bench.check else { panic!() };
+    assert_eq!(ready(check.list(&mut bench.io, "ann@x")).unwrap().unwrap().len(), 1);
+    assert_eq!(ready(check.end(&mut bench.io, "ann@x", None)).unwrap().unwrap().len(), 1);
+    assert_eq!(who(&mut bench, &lower), Err(Reason::SessionEnded));
+    assert_eq!(who(&mut bench, &upper), Ok("Ann@x".to_owned()));
+    let start = json!({"request": "POST /login", "user": "form.email", "fold": true, "passed": {"status": 302}});
+    let mut one = web(json!({"start": start}));
+    let id = login(&mut one, "Ann@x");
+    assert_eq!(who(&mut one, &id), Ok("ann@x".to_owned()));
+    // Of a letter that some fold and others do not: nobody's session.
+    let scene = form("%C3%84nn@x", &mut one);
+    assert_eq!(login_from(&mut one, &scene), None);
+    assert_eq!(told(&one), ["session_not_started"]);
+    let small = form("%C3%A4nn@x", &mut one);
+    assert!(login_from(&mut one, &small).is_some());
 }

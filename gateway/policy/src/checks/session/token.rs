@@ -62,8 +62,20 @@ impl std::fmt::Debug for Renewal {
 impl Token {
     pub(super) async fn establish<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Outcome {
         let verified = self.inner.establish(turn).await?.ok_or(Reason::TokenMissing)?;
+        let session = self.stands(turn, &verified.identity.claims).await?;
+        let identity = verified.identity.clone();
+        Ok(Established { identity, session })
+    }
+
+    /// Whether it would still be accepted, for what goes on.
+    pub(super) async fn still<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
+        let verified = self.inner.still(turn).await?;
+        self.stands(turn, &verified.identity.claims).await.map(drop)
+    }
+
+    /// What a session is held to beyond its token.
+    async fn stands<I: Io>(&self, turn: &mut Turn<'_, '_, I>, claims: &Map<String, Value>) -> Result<Session, Reason> {
         let token = self.sent(turn.request).ok_or(Reason::TokenInvalid)?;
-        let claims = &verified.identity.claims;
         let now = turn.io.now().unix;
         // A token that does not say when it began has no limit but its own exp, and is never prolonged.
         let started = began(claims);
@@ -77,12 +89,9 @@ impl Token {
                 Err(_) => return Err(Reason::StoreUnavailable),
             }
         }
-        Ok(Established {
-            identity: verified.identity.clone(),
-            session: Session {
-                binding: self.names.key("session/token", name(token, claims).as_bytes()),
-                started: started.unwrap_or(0) / 1000,
-            },
+        Ok(Session {
+            binding: self.names.key("session/token", name(token, claims).as_bytes()),
+            started: started.unwrap_or(0) / 1000,
         })
     }
 
@@ -114,7 +123,7 @@ impl Token {
     /// several parallel requests has done it.
     pub(super) async fn renew<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) -> Option<HeaderValue> {
         let (renewal, token) = (self.renewal.as_ref()?, self.sent(hearing.request)?);
-        let identity = hearing.facts.identity.clone()?;
+        let identity = hearing.awaited.identity.clone()?;
         let now = hearing.io.now().unix;
         if self.set_by(hearing.headers) || !self.is_due(&identity.claims, now) {
             return None;
@@ -162,7 +171,7 @@ impl Token {
     /// Calls the token back for as long as it, or one that prolongs it, could hold; gives its user.
     pub(super) async fn end<I: Io>(&self, hearing: &mut Hearing<'_, '_, I>) -> Option<String> {
         let token = self.sent(hearing.request)?;
-        let identity = hearing.facts.identity.clone()?;
+        let identity = hearing.awaited.identity.clone()?;
         let now = hearing.io.now().unix;
         let absolute = began(&identity.claims).unwrap_or(0).saturating_add(millis(self.absolute));
         let expires = identity.expires.unwrap_or(0).saturating_mul(1000);
@@ -186,8 +195,11 @@ fn name(token: &str, claims: &Map<String, Value>) -> String {
     }
 }
 
+/// Of what was signed, without the signature: whoever holds one by ECDSA can make another that is as good (r, n − s), and
+/// would have a token that nobody called back.
 fn digest(token: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(token))
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    URL_SAFE_NO_PAD.encode(Sha256::digest(signed))
 }
 
 /// Unix milliseconds of the log-in, as far as the token tells.

@@ -3,7 +3,7 @@
 
 use super::page::{Visit, lost, typed};
 use super::proof::{Outcome, tell};
-use super::record::{Factors, KEPT, Pending, Proof, pending_key};
+use super::record::{Factors, KEPT, Pending, Proof, Proven, attempt_key, pending_key};
 use super::shown::{Halt, Shown, Step, To, Wrong};
 use super::totp::Totp;
 use super::{Check, Method, codes};
@@ -109,7 +109,7 @@ impl Check {
         }
         totp.since = visit.now;
         let put = |factors: &mut Factors| factors.totp = Some(totp.clone());
-        self.add(turn, visit, Method::Totp, put).await
+        self.add(turn, visit, Proven::Totp, put).await
     }
 
     /// Adds a factor that was proven to work, and shows backup codes if there are none yet.
@@ -117,22 +117,23 @@ impl Check {
         &self,
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
-        method: Method,
+        proven: Proven,
         put: impl Fn(&mut Factors) + Send + Sync,
     ) -> Step {
         let proof: Option<Proof> = stored::get(turn.io, Space::Once, visit.proofs).await.map_err(lost)?;
-        let (number, random) = (turn.io.random(), [turn.io.random(), turn.io.random(), turn.io.random()]);
-        let number = number.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1));
+        let (number, random) = (another(turn.io.random()), [turn.io.random(), turn.io.random(), turn.io.random()]);
+        // Made once, however often others come first.
+        let mut made = None;
         let added = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| {
             let mut factors = stored.unwrap_or_default();
             let fresh = |proof: &Proof| {
-                proof.epoch == factors.epoch && proof.is_fresh(&self.methods, self.fresh, visit.now)
+                proof.epoch == factors.epoch && proof.is_fresh(self.counts(), self.fresh, visit.now)
             };
             // Another session may have enrolled since the page was shown.
             if factors.any() && !proof.as_ref().is_some_and(fresh) {
                 return (Change::Keep, None);
             }
-            let replaces = method == Method::Totp && factors.totp.is_some();
+            let replaces = proven == Proven::Totp && factors.totp.is_some();
             if replaces || !factors.any() {
                 factors.epoch = number;
             }
@@ -140,7 +141,8 @@ impl Check {
             factors.proofs = factors.proofs.wrapping_add(1);
             let mut shown = Vec::new();
             if self.allows(Method::BackupCode) && factors.codes.left() == 0 {
-                (factors.codes, shown) = codes::make(&self.pepper.0, random);
+                let made = made.get_or_insert_with(|| codes::make(&self.pepper.0, random));
+                (factors.codes, shown) = made.clone();
             }
             let epoch = factors.epoch;
             (Change::Put(factors, KEPT), Some((epoch, shown)))
@@ -148,16 +150,18 @@ impl Check {
         let Some((epoch, shown)) = added.await.map_err(lost)? else {
             return Ok(Shown::Go(To::Home));
         };
-        self.proven(turn, visit, epoch, method).await.map_err(lost)?;
-        let word = if method == Method::Totp { "totp" } else { "webauthn" };
+        self.proven(turn, visit, epoch, proven).await.map_err(lost)?;
+        let word = if proven == Proven::Totp { "totp" } else { "webauthn" };
         tell(turn, visit, "factor_enrolled", word);
+        let method = if proven == Proven::Totp { Method::Totp } else { Method::Webauthn };
         Ok(match shown.is_empty() {
             true => Shown::Enrolled(method),
             false => Shown::Codes { done: Some(method), codes: shown },
         })
     }
 
-    /// `POST mfa/codes`: ten others in place of what is left.
+    /// `POST mfa/codes`: ten others in place of what is left. What other sessions proved is over: whoever asks for new ones
+    /// may have lost the old.
     pub(super) async fn new_codes<I: Io>(&self, turn: &mut Turn<'_, '_, I>, visit: &Visit) -> Step {
         if !self.allows(Method::BackupCode) {
             return Err(Halt::Answer(Answer::deny(Reason::NoRoute)));
@@ -165,11 +169,20 @@ impl Check {
         let Some(before) = self.may_enrol(turn, visit, "").await? else {
             return Ok(Shown::Go(To::Home));
         };
+        let key = attempt_key(self.keys, &visit.user, None, 0);
+        let standing = turn.io.count(&self.making, key, 1).await.map_err(lost)?;
+        if !standing.allowed {
+            let wait = standing.retry_after();
+            tell(turn, visit, "factor_locked", format!("backup codes for {wait} s"));
+            return Ok(Shown::Wait(wait));
+        }
+        let number = another(turn.io.random());
         let random = [turn.io.random(), turn.io.random(), turn.io.random()];
         let (made, shown) = codes::make(&self.pepper.0, random);
         let put = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| match stored {
             Some(mut factors) if factors.epoch == before.epoch => {
                 factors.codes = made.clone();
+                factors.epoch = number;
                 (Change::Put(factors, KEPT), true)
             }
             Some(_) | None => (Change::Keep, false),
@@ -177,7 +190,13 @@ impl Check {
         if !put.await.map_err(lost)? {
             return Ok(Shown::Go(To::Home));
         }
+        self.carry(turn, visit, (before.epoch, number)).await.map_err(lost)?;
         tell(turn, visit, "backup_codes_made", "10");
         Ok(Shown::Codes { done: None, codes: shown })
     }
+}
+
+/// A number that no factors had before.
+pub(super) fn another(random: [u8; 32]) -> u64 {
+    random.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
 }

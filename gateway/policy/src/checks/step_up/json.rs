@@ -38,6 +38,7 @@ impl Check {
             Shown::SetUp { wrong: Some(Wrong::Code(outcome)), .. } | Shown::Off { wrong: Some(outcome), .. } => {
                 failed(id, outcome, json!({}))
             }
+            Shown::Wait(seconds) => failed(id, Outcome::Locked(seconds), json!({})),
             // Another secret waits by now: it is asked for anew.
             Shown::SetUp { wrong: Some(Wrong::Late), .. } => {
                 refused(Reason::SecondFactorFailed, json!({"detail": "the set-up is over: begin again"}))

@@ -9,9 +9,10 @@ use http::header::ORIGIN;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::enrol::another;
 use super::page::{Visit, lost};
 use super::proof::{Outcome, tell};
-use super::record::{Factors, KEPT, challenge_key};
+use super::record::{Factors, KEPT, Proven, challenge_key};
 use super::shown::{Halt, Shown, Step, To};
 use super::webauthn::{ALGORITHMS, Brought, Expected, PublicKey, asserted, registered};
 use super::{Check, Method};
@@ -167,7 +168,7 @@ impl Check {
         let credential =
             Credential { id: made.id, public: made.public, counter: made.counter, name, since: visit.now };
         let put = |factors: &mut Factors| factors.keys.push(credential.clone());
-        self.add(turn, visit, Method::Webauthn, put).await
+        self.add(turn, visit, Proven::Key { verified: made.verified }, put).await
     }
 
     /// `POST mfa/key/verify`.
@@ -188,18 +189,21 @@ impl Check {
         let brought = Brought::read(form.value("answer"));
         let used = asked.zip(brought).and_then(|(asked, brought)| {
             let key = factors.keys.iter().find(|key| key.id == brought.id)?;
-            let counter = asserted(&brought, &key.public, self.expected(turn.request, &asked))?;
-            Some((brought.id, counter))
+            let answered = asserted(&brought, &key.public, self.expected(turn.request, &asked))?;
+            Some((brought.id, answered))
         });
         let counted = match used {
-            Some((id, counter)) => self.counted(turn, visit, &id, counter).await.map_err(lost)?,
+            Some((id, answered)) => {
+                let counted = self.counted(turn, visit, &id, answered.counter).await.map_err(lost)?;
+                counted.map(|epoch| (epoch, Proven::Key { verified: answered.verified }))
+            }
             None => None,
         };
-        let Some(epoch) = counted else {
+        let Some((epoch, proven)) = counted else {
             tell(turn, visit, "factor_failed", "key");
             return self.ask_again(turn, visit, factors, Some(Outcome::Wrong)).await;
         };
-        self.proven(turn, visit, epoch, Method::Webauthn).await.map_err(lost)?;
+        self.proven(turn, visit, epoch, proven).await.map_err(lost)?;
         tell(turn, visit, "factor_used", "webauthn");
         Ok(Shown::Go(To::Onward))
     }
@@ -226,7 +230,8 @@ impl Check {
         .await
     }
 
-    /// `POST mfa/key/remove`. The last factor goes by switching off, with a code.
+    /// `POST mfa/key/remove`. The last factor goes by switching off, with a code. What other sessions proved is over: the
+    /// key may be in somebody else's hands.
     pub(super) async fn remove_key<I: Io>(
         &self,
         turn: &mut Turn<'_, '_, I>,
@@ -238,6 +243,7 @@ impl Check {
             return Ok(Shown::Go(To::Home));
         };
         let id = form.value("key");
+        let number = another(turn.io.random());
         let removed = stored::update(turn.io, Space::Factor, visit.factors, |stored: Option<Factors>| {
             let Some(mut factors) = stored.filter(|now| now.epoch == before.epoch) else { return (Change::Keep, None) };
             let count = factors.keys.len();
@@ -245,11 +251,17 @@ impl Check {
             match (factors.keys.len() < count, factors.any()) {
                 (false, _) => (Change::Keep, None),
                 (true, false) => (Change::Keep, Some(false)),
-                (true, true) => (Change::Put(factors, KEPT), Some(true)),
+                (true, true) => {
+                    factors.epoch = number;
+                    (Change::Put(factors, KEPT), Some(true))
+                }
             }
         });
         match removed.await.map_err(lost)? {
-            Some(true) => tell(turn, visit, "factor_removed", "webauthn"),
+            Some(true) => {
+                self.carry(turn, visit, (before.epoch, number)).await.map_err(lost)?;
+                tell(turn, visit, "factor_removed", "webauthn");
+            }
             Some(false) => return Ok(Shown::Go(To::Off)),
             None => return Ok(Shown::Go(To::Home)),
         }

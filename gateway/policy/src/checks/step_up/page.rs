@@ -14,7 +14,7 @@ use crate::io::{Io, Key, Space, StoreFault};
 use crate::pages::form::Form;
 use crate::pages::mfa::Ways;
 use crate::pages::text::Text;
-use crate::pages::{self, language};
+use crate::pages::language;
 use crate::request::Session;
 use crate::stored::{self, Change};
 
@@ -58,13 +58,7 @@ pub(super) fn typed(code: &str) -> String {
 
 impl Check {
     pub(super) async fn serve<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Answer {
-        match self.visited(turn, rest).await {
-            Ok(reply) => {
-                pages::insist(&reply, turn.effects);
-                Answer::Reply(reply)
-            }
-            Err(answer) => answer,
-        }
+        self.visited(turn, rest).await.map_or_else(|answer| answer, Answer::Reply)
     }
 
     async fn visited<I: Io>(&self, turn: &mut Turn<'_, '_, I>, rest: &str) -> Result<Reply, Answer> {

@@ -2,7 +2,7 @@
 //! accepts it, and the session remembers when.
 
 use super::page::Visit;
-use super::record::{Factors, KEPT, Proof, attempt_key};
+use super::record::{Factors, KEPT, Proof, Proven, attempt_key};
 use super::{Check, Method, codes};
 use crate::checks::Turn;
 use crate::decision::Told;
@@ -64,31 +64,31 @@ impl Check {
         let key = visit.factors;
         let judged = stored::update(turn.io, Space::Factor, key, |stored: Option<Factors>| {
             let Some(mut factors) = stored else { return (Change::Keep, None) };
-            let Some(method) = self.accepted(&mut factors, code, visit.now) else { return (Change::Keep, None) };
+            let Some(proven) = self.accepted(&mut factors, code, visit.now) else { return (Change::Keep, None) };
             factors.proofs = factors.proofs.wrapping_add(1);
-            let judged = (method, factors.epoch, factors.codes.left());
+            let judged = (proven, factors.epoch, factors.codes.left());
             (Change::Put(factors, KEPT), Some(judged))
         });
-        let Some((method, epoch, left)) = judged.await? else {
+        let Some((proven, epoch, left)) = judged.await? else {
             tell(turn, visit, "factor_failed", "code");
             return Ok(Outcome::Wrong);
         };
-        self.proven(turn, visit, epoch, method).await?;
-        match method {
-            Method::BackupCode => tell(turn, visit, "backup_code_used", format!("{left} left")),
-            Method::Totp | Method::Webauthn => tell(turn, visit, "factor_used", "totp"),
+        self.proven(turn, visit, epoch, proven).await?;
+        match proven {
+            Proven::Code => tell(turn, visit, "backup_code_used", format!("{left} left")),
+            Proven::Totp | Proven::Key { .. } => tell(turn, visit, "factor_used", "totp"),
         }
         Ok(Outcome::Proven)
     }
 
-    /// Which method the code belongs to; it is used up in `factors` then.
-    fn accepted(&self, factors: &mut Factors, code: &str, now: u64) -> Option<Method> {
+    /// What the code proves; it is used up in `factors` then.
+    fn accepted(&self, factors: &mut Factors, code: &str, now: u64) -> Option<Proven> {
         let allowed = |method| self.methods.contains(&method);
         if allowed(Method::Totp) && factors.totp.as_mut().is_some_and(|totp| totp.accept(code, now)) {
-            return Some(Method::Totp);
+            return Some(Proven::Totp);
         }
         let backup = allowed(Method::BackupCode) && codes::is_one(code) && factors.codes.take(&self.pepper.0, code);
-        backup.then_some(Method::BackupCode)
+        backup.then_some(Proven::Code)
     }
 
     /// The session remembers a proof.
@@ -97,13 +97,34 @@ impl Check {
         turn: &mut Turn<'_, '_, I>,
         visit: &Visit,
         epoch: u64,
-        method: Method,
+        proven: Proven,
     ) -> Result<(), StoreFault> {
         stored::update(turn.io, Space::Once, visit.proofs, |before: Option<Proof>| {
-            let proof = Proof::with(before, epoch, method, visit.now);
+            let proof = Proof::with(before, epoch, proven, visit.now);
             (Change::Put(proof, PROVEN), ())
         })
         .await
+    }
+
+    /// This session's proof goes on when it changed the factors, and all others end.
+    pub(super) async fn carry<I: Io>(
+        &self,
+        turn: &mut Turn<'_, '_, I>,
+        visit: &Visit,
+        (from, to): (u64, u64),
+    ) -> Result<(), StoreFault> {
+        stored::update(turn.io, Space::Once, visit.proofs, |before: Option<Proof>| {
+            match before.and_then(|proof| proof.carried(from, to)) {
+                Some(proof) => (Change::Put(proof, PROVEN), ()),
+                None => (Change::Keep, ()),
+            }
+        })
+        .await
+    }
+
+    /// What a proof must be of to count here.
+    pub(super) fn counts(&self) -> (&[Method], bool) {
+        (&self.methods, self.verify_user)
     }
 
     /// What the visitor enrolled, if anything.
@@ -125,7 +146,7 @@ impl Check {
         within: u64,
     ) -> Result<bool, StoreFault> {
         let proof: Option<Proof> = stored::get(turn.io, Space::Once, visit.proofs).await?;
-        let holds = |proof: Proof| proof.epoch == factors.epoch && proof.is_fresh(&self.methods, within, visit.now);
+        let holds = |proof: Proof| proof.epoch == factors.epoch && proof.is_fresh(self.counts(), within, visit.now);
         Ok(proof.is_some_and(holds))
     }
 }

@@ -43,7 +43,19 @@ pub(super) struct Proof {
     pub(super) epoch: u64,
     totp: u64,
     key: u64,
+    /// By a key that checked its user's PIN or finger: what `verify_user` asks for.
+    #[serde(default)]
+    verified_key: u64,
     code: u64,
+}
+
+/// What was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proven {
+    Totp,
+    /// Whether the key checked its user as well.
+    Key { verified: bool },
+    Code,
 }
 
 /// A set-up that waits for its first code.
@@ -70,22 +82,33 @@ impl Factors {
 
 impl Proof {
     /// The same with one more thing proven just now; what was proven with other factors is forgotten.
-    pub(super) fn with(before: Option<Self>, epoch: u64, method: Method, now: u64) -> Self {
+    pub(super) fn with(before: Option<Self>, epoch: u64, proven: Proven, now: u64) -> Self {
         let mut proof = before.filter(|proof| proof.epoch == epoch).unwrap_or_default();
         proof.epoch = epoch;
-        match method {
-            Method::Totp => proof.totp = now,
-            Method::Webauthn => proof.key = now,
-            Method::BackupCode => proof.code = now,
+        match proven {
+            Proven::Totp => proof.totp = now,
+            Proven::Key { verified } => {
+                proof.key = now;
+                if verified {
+                    proof.verified_key = now;
+                }
+            }
+            Proven::Code => proof.code = now,
         }
         proof
     }
 
+    /// The same for the session that changed the user's factors itself: what others proved before is over.
+    pub(super) fn carried(self, from: u64, to: u64) -> Option<Self> {
+        (self.epoch == from).then_some(Self { epoch: to, ..self })
+    }
+
     /// Whether one of the methods was proven within that time. A proof from the future is none: a clock went back.
-    pub(super) fn is_fresh(&self, methods: &[Method], within: u64, now: u64) -> bool {
+    pub(super) fn is_fresh(&self, (methods, verify_user): (&[Method], bool), within: u64, now: u64) -> bool {
         methods.iter().any(|method| {
             let at = match method {
                 Method::Totp => self.totp,
+                Method::Webauthn if verify_user => self.verified_key,
                 Method::Webauthn => self.key,
                 Method::BackupCode => self.code,
             };
@@ -94,31 +117,32 @@ impl Proof {
     }
 }
 
-/// Where a user's factors are kept, in [`crate::io::Space::Factor`]. `Ann` and `ann` are one user: who signs in with the
-/// Shift key held down must not find a user without factors.
+/// Where a user's factors are kept, in [`crate::io::Space::Factor`]. By the name to the letter, as the session says it: where
+/// the application takes `Ann` for `ann`, so does the session (`fold`), or who holds the Shift key down is a user without
+/// factors.
 pub(super) fn user_key(keys: Keys, user: &str) -> Key {
-    named(keys, "factors", &folded(user), None)
+    named(keys, "factors", user.as_bytes(), None)
 }
 
 /// Where a session's set-up waits, in [`crate::io::Space::Factor`].
 pub(super) fn pending_key(keys: Keys, user: &str, session: Key) -> Key {
-    named(keys, "factor-pending", &folded(user), Some(session))
+    named(keys, "factor-pending", user.as_bytes(), Some(session))
 }
 
 /// Where a session's proofs are kept, in [`crate::io::Space::Once`].
 pub(super) fn proof_key(keys: Keys, user: &str, session: Key) -> Key {
-    named(keys, "factor-proof", &folded(user), Some(session))
+    named(keys, "factor-proof", user.as_bytes(), Some(session))
 }
 
 /// Where a session's question to a security key waits for its answer, in [`crate::io::Space::Once`].
 pub(super) fn challenge_key(keys: Keys, user: &str, session: Key) -> Key {
-    named(keys, "factor-challenge", &folded(user), Some(session))
+    named(keys, "factor-challenge", user.as_bytes(), Some(session))
 }
 
 /// What attempts are counted under: one user's, or one session's.
 pub(super) fn attempt_key(keys: Keys, user: &str, session: Option<Key>, proofs: u64) -> Key {
     let session = session.map_or(0, |session| session.0);
-    let start = keys.start(key::stable("factor-attempts")).part(0, &folded(user));
+    let start = keys.start(key::stable("factor-attempts")).part(0, user.as_bytes());
     start.part(1, &session.to_le_bytes()).part(2, &proofs.to_le_bytes()).finish()
 }
 
@@ -128,15 +152,6 @@ fn named(keys: Keys, what: &str, user: &[u8], session: Option<Key>) -> Key {
         Some(session) => start.part(1, &session.0.to_le_bytes()).finish(),
         None => start.finish(),
     }
-}
-
-/// As `field::folded`, without a heap.
-fn folded(user: &str) -> smallvec::SmallVec<[u8; 128]> {
-    let mut out = smallvec::SmallVec::new();
-    for letter in user.trim().chars().flat_map(char::to_lowercase) {
-        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-    out
 }
 
 #[cfg(test)]

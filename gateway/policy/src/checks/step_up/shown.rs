@@ -31,6 +31,8 @@ pub(super) enum Shown {
     Removed,
     Off { factors: Factors, wrong: Option<Outcome> },
     OffDone,
+    /// Too many of these; seconds until the next.
+    Wait(u32),
     /// A form that was shown in another session, or by somebody else's page.
     Stale,
     /// Something else first, or the end.
@@ -117,6 +119,10 @@ impl Check {
             Shown::Stale => {
                 let view = self.view(visit, Some(text.stale.to_owned()));
                 mfa::notice(&view, text.home_title, "").reply(Reason::FormStale, StatusCode::FORBIDDEN)
+            }
+            Shown::Wait(seconds) => {
+                let page = |problem| mfa::notice(&self.view(visit, problem), text.home_title, "");
+                judged(visit, Some(Outcome::Locked(seconds)), page)
             }
             Shown::Removed => self.onward(visit, To::Home),
             Shown::Go(to) => self.onward(visit, to),

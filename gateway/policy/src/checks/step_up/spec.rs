@@ -145,6 +145,7 @@ impl Spec {
             offer: self.offer,
             issuer: self.issuer,
             limits: ["session", "user"].map(|whose| limits(whose, &self.attempts)),
+            making: making(),
             set_up,
             algorithm: self.algorithm,
             digits: self.digits.unwrap_or(6),
@@ -209,6 +210,17 @@ fn within(
         context.error(at, format!("1s to {}", Duration(most)));
     }
     time
+}
+
+/// Backup codes anew: for people, five times an hour are plenty.
+fn making() -> Limit {
+    Limit {
+        id: key::stable("backup-codes-made"),
+        algorithm: limit::Algorithm::Window,
+        max: 5,
+        window: time::Duration::from_secs(3600),
+        count_refused: false,
+    }
 }
 
 /// The same for every check of this kind: users have their factors whichever route they come by.

@@ -100,6 +100,16 @@ pub(super) struct Made {
     pub(super) id: String,
     pub(super) public: PublicKey,
     pub(super) counter: u32,
+    /// Whether it checked its user's PIN or finger.
+    pub(super) verified: bool,
+}
+
+/// A key that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) counter: u32,
+    /// Whether it checked its user's PIN or finger.
+    pub(super) verified: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +124,7 @@ struct ClientData {
 /// The part that the authenticator itself wrote.
 struct Authenticator<'a> {
     counter: u32,
+    verified: bool,
     /// Identifier and public key, where a key was made.
     attested: Option<(&'a [u8], Item<'a>)>,
 }
@@ -139,17 +150,19 @@ pub(super) fn registered(brought: &Brought, expected: Expected<'_>) -> Option<Ma
         _ => return None,
     }
     let id = URL_SAFE_NO_PAD.encode(id);
-    (id == brought.id).then_some(Made { id, public, counter: authenticator.counter })
+    let Authenticator { counter, verified, .. } = authenticator;
+    (id == brought.id).then_some(Made { id, public, counter, verified })
 }
 
-/// The authenticator's counter, if a key that we know answered the question.
-pub(super) fn asserted(brought: &Brought, public: &PublicKey, expected: Expected<'_>) -> Option<u32> {
+/// What the authenticator says, if a key that we know answered the question.
+pub(super) fn asserted(brought: &Brought, public: &PublicKey, expected: Expected<'_>) -> Option<Answered> {
     let client = decoded(&brought.client)?;
     fits(&client, "webauthn.get", expected)?;
     let data = decoded(&brought.authenticator)?;
     let authenticator = authenticator(&data, expected)?;
     let signature = decoded(&brought.signature)?;
-    public.signed(&data, &client, &signature).then_some(authenticator.counter)
+    let Authenticator { counter, verified, .. } = authenticator;
+    public.signed(&data, &client, &signature).then_some(Answered { counter, verified })
 }
 
 fn decoded(text: &str) -> Option<Vec<u8>> {
@@ -194,7 +207,8 @@ fn authenticator<'a>(data: &'a [u8], expected: Expected<'_>) -> Option<Authentic
     }
     // What is left are extensions, one map of them; none was asked for.
     (rest.is_empty() || matches!(cbor::only(rest), Some(Item::Map(_)))).then_some(())?;
-    Some(Authenticator { counter: u32::from_be_bytes(*counter), attested })
+    let verified = flags & VERIFIED != 0;
+    Some(Authenticator { counter: u32::from_be_bytes(*counter), verified, attested })
 }
 
 impl PublicKey {
@@ -238,4 +252,4 @@ impl PublicKey {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

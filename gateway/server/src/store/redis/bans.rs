@@ -11,13 +11,23 @@ use redis::Value;
 use super::{Operation, Redis};
 
 /// What this gateway knows of the list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
     version: Vec<u8>,
     keys: HashSet<Key, ahash::RandomState>,
 }
 
 impl Redis {
+    /// What is known on a new connection: the list may be another by now, and what was taken over before is still in the
+    /// copy. A ban that was lifted meanwhile must leave it.
+    pub(super) fn known_bans(&self) -> Known {
+        let held = self.memory.list(Space::Ban, usize::MAX, self.clock.now());
+        Known {
+            version: Vec::new(),
+            keys: held.into_iter().map(|(key, ..)| key).collect(),
+        }
+    }
+
     fn list_of_bans(&self) -> [String; 2] {
         let prefix = &self.settings.prefix;
         [

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis::Value;
 
 use super::link::{self, Connection};
-use super::{Opening, Redis, bans};
+use super::{Opening, Redis};
 use crate::store::own as secret;
 
 /// How long the first answer may take at the start.
@@ -140,7 +140,7 @@ async fn eviction(connection: &mut Connection, within: Duration) -> Option<Strin
 
 /// Until the connection is lost.
 async fn follow(redis: &Redis) {
-    let mut known = bans::Known::default();
+    let mut known = redis.known_bans();
     let mut silent = 0;
     loop {
         let Some(link) = redis.link.load_full() else {

@@ -46,7 +46,7 @@ pub(in crate::checks::session) struct OidcSpec {
     issuer_url: String,
     /// The name that this gateway has there (`client_id`).
     client: String,
-    /// What browsers call this gateway, such as https://shop.example.com; several, where it has several names. Log-ins begin
+    /// What browsers call this gateway, such as `https://shop.example.com`; several, where it has several names. Log-ins begin
     /// on these hosts alone.
     url: Texts,
     /// Name of the secret that goes with `client`. Neither this nor `key`: a public client, bound by PKCE alone.

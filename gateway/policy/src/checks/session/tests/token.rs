@@ -1,18 +1,25 @@
 //! The application's own token in a cookie.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 
 use super::{ask, asked, hear, page, told};
 use crate::checks::jwt::revocation;
+use crate::checks::testing::twin;
 use crate::decision::{Answer, Reason};
+use crate::invented::ready;
 use crate::io::{Io as _, Space};
 use crate::key::Keys;
+use crate::request::Identity;
 use crate::testing::{Bench, Scene};
 
 /// The invented clock's start, in seconds.
@@ -150,6 +157,74 @@ fn who_is_called_back_stays_so_however_often_it_was_prolonged() {
     let since = revocation::since(bench.io.now.unix);
     let key = revocation::subject_key(Keys::process(), "ann");
     let put = bench.io.put(Space::Revocation, key, since, 60 * MINUTE);
-    crate::invented::ready(put).unwrap().unwrap();
+    ready(put).unwrap().unwrap();
     assert_eq!(reason(&mut bench, &next), Err(Reason::TokenRevoked));
+}
+
+#[test]
+fn what_a_later_check_found_out_is_not_what_is_prolonged_or_called_back() {
+    let mut bench = app(json!({}));
+    let token = signed(json!({"jti": null, "sub": "ann", "role": "user"}));
+    bench.io.advance(25 * MINUTE);
+    let scene = with(asked(Method::GET, "/"), &token);
+    assert_eq!(ask(&mut bench, &scene), Answer::Pass);
+    // Another check of the route, behind this one, by a token of its own.
+    let claims = json!({"sub": "bob", "role": "admin", "jti": "of-bob", "iat": NOW, "exp": NOW + 1800});
+    let bob = Identity { user: "bob".to_owned(), claims: claims.as_object().unwrap().clone(), ..Identity::default() };
+    bench.facts.identity = Some(Arc::new(bob.clone()));
+    let cookies = hear(&mut bench, &scene, 200, &[]);
+    let next = claims_of(&cookies[0]);
+    assert_eq!((&next["sub"], &next["role"]), (&json!("ann"), &json!("user")));
+    let out = with(asked(Method::POST, "/logout"), &token);
+    assert_eq!(ask(&mut bench, &out), Answer::Pass);
+    bench.facts.identity = Some(Arc::new(bob));
+    hear(&mut bench, &out, 200, &[]);
+    assert_eq!(bench.effects.told.last().unwrap().user.as_deref(), Some("ann"));
+    assert_eq!(reason(&mut bench, &token), Err(Reason::TokenRevoked));
+    let key = revocation::token_key(Keys::process(), "of-bob");
+    assert_eq!(ready(bench.io.get(Space::Revocation, key)).unwrap(), Ok(None));
+}
+
+#[test]
+fn a_log_out_that_the_application_does_not_answer_calls_back_all_the_same() {
+    let mut bench = app(json!({}));
+    let token = signed(json!({}));
+    let out = with(asked(Method::POST, "/logout"), &token);
+    assert_eq!(ask(&mut bench, &out), Answer::Pass);
+    assert!(hear(&mut bench, &out, 0, &[]).is_empty());
+    assert!(bench.effects.told[0].detail.contains("did not answer"), "{:?}", bench.effects.told);
+    assert_eq!(reason(&mut bench, &token), Err(Reason::TokenRevoked));
+    // And nothing is prolonged with an answer that is not the application's.
+    let soon = signed(json!({"jti": "j2", "exp": NOW + 60}));
+    let scene = with(asked(Method::GET, "/"), &soon);
+    assert_eq!(ask(&mut bench, &scene), Answer::Pass);
+    assert!(hear(&mut bench, &scene, 0, &[]).is_empty());
+}
+
+fn claims_of(cookie: &str) -> Value {
+    claims(cookie.split(['=', ';']).nth(1).unwrap())
+}
+
+#[test]
+fn a_token_that_ended_has_no_twin() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let der: PublicKeyX509Der<'static> = pair.public_key().as_der().unwrap();
+    let kind = "PUBLIC KEY";
+    let pem = format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", STANDARD.encode(der.as_ref()));
+    let spec = json!({"cookie": "access_token", "pem": pem, "login": "/login", "end": {"request": "POST /logout"}});
+    let mut bench = Bench::new("session", spec);
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({"sub": "ann", "iat": NOW, "exp": NOW + 1800});
+    let message = format!("{}.{}", part(json!({"alg": "ES256"})), part(claims));
+    let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+    let spelled = |signature: &[u8]| format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let (token, twin) = (spelled(signature.as_ref()), spelled(&twin(signature.as_ref())));
+    assert_ne!(token, twin);
+    assert_eq!((reason(&mut bench, &token), reason(&mut bench, &twin)), (Ok(()), Ok(())));
+    let out = with(asked(Method::POST, "/logout"), &token);
+    assert_eq!(ask(&mut bench, &out), Answer::Pass);
+    hear(&mut bench, &out, 200, &[]);
+    for spelling in [&token, &twin] {
+        assert_eq!(reason(&mut bench, spelling), Err(Reason::TokenRevoked));
+    }
 }

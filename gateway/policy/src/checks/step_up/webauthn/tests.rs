@@ -9,6 +9,9 @@ use serde_json::json;
 
 use super::*;
 
+pub(in crate::checks::step_up) const PRESENT: u8 = super::PRESENT;
+pub(in crate::checks::step_up) const VERIFIED: u8 = super::VERIFIED;
+
 const HOST: &str = "app.example";
 const CHALLENGE: &str = "cXVlc3Rpb24";
 
@@ -31,13 +34,33 @@ fn string(head: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A security key in software.
-enum Device {
+pub(in crate::checks::step_up) enum Device {
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
     Rsa(RsaKeyPair),
 }
 
 impl Device {
+    pub(in crate::checks::step_up) fn new() -> Self {
+        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
+    }
+
+    /// What a browser puts into the form for a key that is made, as JSON.
+    pub(in crate::checks::step_up) fn register(&self, challenge: &str, flags: u8) -> String {
+        let client = client("webauthn.create", challenge, "https://app.example");
+        let attestation = self.attestation(&self.data(HOST, flags | ATTESTED, 3), None);
+        json!({"id": text(&[7, 7]), "client": text(&client), "attestation": text(&attestation)}).to_string()
+    }
+
+    /// The same for a key that answers.
+    pub(in crate::checks::step_up) fn answer(&self, challenge: &str, flags: u8, counter: u32) -> String {
+        let client = client("webauthn.get", challenge, "https://app.example");
+        let data = self.data(HOST, flags, counter);
+        let signature = text(&self.sign(&data, &client));
+        json!({"id": text(&[7, 7]), "client": text(&client), "authenticator": text(&data), "signature": signature})
+            .to_string()
+    }
+
     fn all() -> [Self; 3] {
         [
             Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()),
@@ -138,7 +161,10 @@ fn keys_of_every_offered_kind_are_registered_and_recognised() {
         assert_eq!((made.counter, made.id.as_str()), (3, "Bwc"));
         let client = client("webauthn.get", CHALLENGE, "https://app.example:8443");
         let data = device.data(HOST, PRESENT, 4);
-        assert_eq!(asserted(&device.assertion(&client, &data), &made.public, expected()), Some(4));
+        let judge = |data: &[u8]| asserted(&device.assertion(&client, data), &made.public, expected());
+        assert_eq!(judge(&data), Some(Answered { counter: 4, verified: false }));
+        let checked = device.data(HOST, PRESENT | VERIFIED, 5);
+        assert_eq!(judge(&checked), Some(Answered { counter: 5, verified: true }), "it checked its user");
         assert_eq!(asserted(&other.assertion(&client, &data), &made.public, expected()), None);
         let kept = serde_json::to_string(&made.public).unwrap();
         assert_eq!(serde_json::from_str::<PublicKey>(&kept).unwrap(), made.public);
