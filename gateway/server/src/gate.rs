@@ -177,9 +177,12 @@ fn admit(
     let Some(route) = ctx.route else { return };
     if ctx.facts.websocket {
         session.set_read_timeout(Some(ENDLESS));
-        return;
     }
     let body = match held {
+        // Whatever its client sends is for the server to judge.
+        _ if ctx.facts.websocket => {
+            Body::Tunnel(Pace::new(&policy.settings().limits, u64::MAX, true), false)
+        }
         Source::Whole(bytes, hold) => {
             ctx.held = Some(bytes.len());
             Body::Held(bytes, hold)

@@ -109,6 +109,10 @@ pub(crate) enum Body {
     ),
     /// It comes as it comes; true: the client waits for `100 Continue` first.
     Streamed(Pace, bool),
+    /// There is none until a WebSocket's handshake is done, and then no end. The header must not announce one, but once
+    /// that is on its way (true) Pingora must not be told that there is none: the end that it sends after the header may be
+    /// met after the server's 101, and is taken for the tunnel's.
+    Tunnel(Pace, bool),
 }
 
 /// See the module.
@@ -224,6 +228,7 @@ impl CustomSession for Gated {
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         match &mut self.body {
             Body::None | Body::Held(..) => Ok(None),
+            Body::Tunnel(pace, _) => pace.read(&mut self.inner).await,
             Body::Streamed(pace, waiting) => {
                 if std::mem::take(waiting) {
                     invite(&mut self.inner).await?;
@@ -331,10 +336,11 @@ impl CustomSession for Gated {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        match &self.body {
+        match &mut self.body {
             Body::None => true,
             Body::Held(bytes, _) => bytes.is_empty(),
             Body::Streamed(..) => self.inner.is_body_empty(),
+            Body::Tunnel(_, sent) => !std::mem::take(sent),
         }
     }
 
@@ -391,9 +397,12 @@ impl CustomSession for Gated {
         self.inner.to_h1_raw()
     }
 
+    /// Called each time that a header is on its way.
     fn enable_retry_buffering(&mut self) {
-        if matches!(self.body, Body::Streamed(..)) {
-            self.inner.enable_retry_buffering();
+        match &mut self.body {
+            Body::None | Body::Held(..) => {}
+            Body::Streamed(..) => self.inner.enable_retry_buffering(),
+            Body::Tunnel(_, sent) => *sent = true,
         }
     }
 
@@ -403,7 +412,7 @@ impl CustomSession for Gated {
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
         match &self.body {
-            Body::None => None,
+            Body::None | Body::Tunnel(..) => None,
             Body::Held(bytes, _) => Some(bytes.clone()).filter(|bytes| !bytes.is_empty()),
             Body::Streamed(..) => self.inner.get_retry_buffer(),
         }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::ctx::Ctx;
 use crate::downstream::connection::Connection;
 use crate::facts::Facts;
-use crate::gated::{Body, Gated, Pace};
+use crate::gated::{Body, Gated};
 use crate::io::{Source, Waiting};
 use crate::leases::Leases;
 use crate::snapshot::{Shared, Snapshot};
@@ -103,15 +103,10 @@ pub(crate) fn begin(
         standing: Standing::of(&decision.facts),
         cut: Arc::default(),
     };
-    let body = match tunnel {
-        // What a WebSocket's client sends is its body, at whatever pace.
-        true => Body::Streamed(Pace::new(&policy.settings().limits, u64::MAX, true), false),
-        false => Body::None,
-    };
     let downstream = &mut session.downstream_session;
     let tie = ctx
         .tie
-        .get_or_insert_with(|| Gated::install(downstream, body, connection));
+        .get_or_insert_with(|| Gated::install(downstream, Body::None, connection));
     tie.end_by(Arc::clone(&open.cut));
     ctx.lasting = Some(Lasting(tokio::spawn(open.watched(every))));
 }

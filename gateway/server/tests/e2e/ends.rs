@@ -161,6 +161,26 @@ fn sockets_and_streams_end_with_their_session_and_no_others() {
     origin.open("end");
 }
 
+/// The server answers the handshake before the end of the request, which has no body, was met.
+#[test]
+fn no_socket_ends_with_its_handshake() {
+    let origin = Origin::scripted(application);
+    let gateway = Gateway::start(&plan(&origin));
+    let ann = session(&gateway, "ann");
+    let mut open: Vec<Conn> = (0..150)
+        .map(|_| opened(&gateway, "/a/socket", &ann))
+        .collect();
+    origin.open("more");
+    assert!(open.iter_mut().all(|conn| says(conn, "again")));
+    // What is no tunnel ends as any other answer, and its connection goes on.
+    let mut conn = Conn::open(gateway.http);
+    for _ in 0..3 {
+        conn.write(get("/a/none", &format!("{HANDSHAKE}{ann}")));
+        assert_eq!(conn.response().unwrap().status, 200);
+    }
+    origin.open("end");
+}
+
 #[test]
 fn sockets_end_with_their_token_or_key() {
     let origin = Origin::scripted(application);
