@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::net::IpAddr;
 
@@ -307,12 +307,13 @@ fn set_cookie(bench: &Bench) -> String {
 
 #[test]
 fn strangers_lock_nobody_out_of_a_browser_in_which_they_logged_in() {
-    let mut spec = spec(json!([
-        {"when": "3 in 5m by pair", "ban": {"pair": "15m"}}, {"when": "5 in 5m by user", "ban": {"user": "15m"}}
-    ]));
-    spec["device"] = json!({"failures": "2/15m"});
-    spec["remember"] = json!("0s");
-    let mut bench = Bench::new("failures", spec);
+    let mut bench = Bench::new("failures", json!({
+        "watch": {"request": "POST /login", "user": "form.email", "failed": {"status": 401}, "passed": {"status": 302}},
+        "rules": [
+            {"when": "3 in 5m by pair", "ban": {"pair": "15m"}}, {"when": "5 in 5m by user", "ban": {"user": "15m"}}
+        ],
+        "device": {"failures": "2/15m"}, "remember": "0s"
+    }));
     assert!(attempt(&mut bench, HERE, "ann", 302));
     let own = set_cookie(&bench);
     assert!(own.starts_with("__Host-device="));
@@ -340,12 +341,22 @@ fn strangers_lock_nobody_out_of_a_browser_in_which_they_logged_in() {
 
 #[test]
 fn a_device_cookie_needs_an_answer_that_its_header_tells() {
-    let mut spec = spec(json!([{"when": "3 in 5m by pair", "ban": {"pair": "15m"}}]));
-    spec["watch"]["failed"] = json!({"body": "wrong"});
-    spec["device"] = json!({"for": "0s", "cookie": "a b"});
-    let faults = Bench::faults_of::<&str>("failures", spec, &[]).join("\n");
-    for told in ["without `body`", "more than nothing", "not a name of a cookie"] {
-        assert!(faults.contains(told) || told == "without `body`", "{faults}");
+    let faults = |failed: Value, device: Value| {
+        let spec = json!({
+            "watch": {"request": "POST /login", "user": "form.email", "failed": failed},
+            "rules": [{"when": "3 in 5m by pair", "ban": {"pair": "15m"}}], "device": device
+        });
+        Bench::faults_of::<&str>("failures", spec, &[]).join("\n")
+    };
+    let status = || json!({"status": 401});
+    for (failed, device, told) in [
+        (json!({"body": "wrong"}), json!({}), "without `body`"),
+        (status(), json!({"for": "0s"}), "more than nothing"),
+        (status(), json!({"cookie": "a b"}), "not a name of a cookie"),
+        (status(), json!({"secure": false}), "unless it is secure"),
+    ] {
+        let faults = faults(failed, device);
+        assert!(faults.contains(told), "{faults}");
     }
 }
 
