@@ -1,5 +1,7 @@
 //! What a check's `Spec` may ask for while it becomes a `Check`: files, secrets, a place to report faults.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
@@ -9,6 +11,7 @@ use crate::decision::{Answer, Reason};
 use crate::fault::{Path, Weight};
 use crate::key::Keys;
 use crate::roles::Roles;
+use crate::scalar;
 use crate::sources::Sources;
 
 /// A fault that knows its path but not yet its line: the loader looks that up in the located tree.
@@ -122,6 +125,23 @@ impl Context<'_> {
     pub fn failed_since(&self, before: usize) -> bool {
         let mut later = self.faults.iter().skip(before);
         later.any(|fault| fault.weight == Weight::Error)
+    }
+
+    /// A key's duration within its bounds, all in seconds: the default, the least and the most.
+    pub fn bounded(
+        &mut self,
+        key: &str,
+        value: Option<scalar::Duration>,
+        (default, [least, most]): (u64, [u64; 2]),
+    ) -> Duration {
+        let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+        let value = value.map_or_else(|| Duration::from_secs(default), |value| value.0);
+        if value < least || value > most {
+            let (least, most) = (scalar::Duration(least), scalar::Duration(most));
+            let at = self.at.key(key);
+            self.error(at, format!("from {least} to {most}"));
+        }
+        value
     }
 
     /// What a check answers when the store gives none: it refuses unless the policy says `allow`. For checks whose

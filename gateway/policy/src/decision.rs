@@ -229,6 +229,18 @@ impl Answer {
             retry_after: None,
         })
     }
+
+    /// Whether the request goes on; otherwise why not.
+    ///
+    /// # Errors
+    /// The reason of a refusal, or of an answer given instead.
+    pub const fn passed(&self) -> Result<(), Reason> {
+        match self {
+            Self::Pass => Ok(()),
+            Self::Deny(denial) => Err(denial.reason),
+            Self::Reply(reply) => Err(reply.reason),
+        }
+    }
 }
 
 /// A refusal.

@@ -95,12 +95,7 @@ impl Rewriter {
 
     /// The next piece, and what may go on. Holds the beginning of a tag, at most 16 KiB.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        let first = piece.first().filter(|_| !self.begun).copied();
-        if let Some(first) = first {
-            self.begun = true;
-            // The marks that UTF-16 begins with; what it says otherwise, its media type must say.
-            self.wide = first == 0xfe || first == 0xff || first == 0;
-        }
+        self.begin(piece);
         if self.wide {
             return out.extend_from_slice(piece);
         }
@@ -153,6 +148,16 @@ impl Rewriter {
         }
         if self.held.is_empty() {
             out.extend_from_slice(between(from, piece.len()));
+        }
+    }
+
+    /// The first byte tells whether anything of it can be read.
+    fn begin(&mut self, piece: &[u8]) {
+        let first = piece.first().filter(|_| !self.begun).copied();
+        if let Some(first) = first {
+            self.begun = true;
+            // The marks that UTF-16 begins with; what it says otherwise, its media type must say.
+            self.wide = first == 0xfe || first == 0xff || first == 0;
         }
     }
 

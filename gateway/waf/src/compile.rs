@@ -112,13 +112,7 @@ impl Program {
             }
         }
         let settled = settle(&rules, &mut folded, &mut direct);
-        let mut all: [Vec<u32>; 5] = Default::default();
-        for (rule, number) in rules.iter().zip(0_u32..) {
-            let list = rule.phase.and_then(|phase| all.get_mut(phase as usize));
-            if let Some(list) = list {
-                list.push(number);
-            }
-        }
+        let all = by_phase(&rules);
         let phases = wishes.map(|wishes| planner.readings(&wishes));
         let reads = reads::of(&rules);
         let count = planner.literals.count();
@@ -150,6 +144,18 @@ impl Program {
     pub(crate) fn memory(&self) -> usize {
         self.literals.memory()
     }
+}
+
+/// The rules of each phase, in order.
+fn by_phase(rules: &[Rule]) -> [Vec<u32>; 5] {
+    let mut all: [Vec<u32>; 5] = Default::default();
+    for (rule, number) in rules.iter().zip(0_u32..) {
+        let list = rule.phase.and_then(|phase| all.get_mut(phase as usize));
+        if let Some(list) = list {
+            list.push(number);
+        }
+    }
+    all
 }
 
 /// A jump over rules that are never asked: it changes nothing, whether it is taken or not.

@@ -58,11 +58,7 @@ impl Spec {
 impl super::Beyond for Check {
     async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
         // It looks up, and does nothing else.
-        match self.ask(turn).await {
-            Answer::Pass => Ok(()),
-            Answer::Deny(denial) => Err(denial.reason),
-            Answer::Reply(reply) => Err(reply.reason),
-        }
+        self.ask(turn).await.passed()
     }
 }
 

@@ -227,11 +227,7 @@ fn line_of(line: &str, files: &mut HashMap<String, Vec<(IpNet, Option<u64>)>>) -
 impl super::Beyond for Check {
     async fn holds<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
         // What it does beside looking up, a note of the last use, is as true of what goes on.
-        match self.ask(turn).await {
-            Answer::Pass => Ok(()),
-            Answer::Deny(denial) => Err(denial.reason),
-            Answer::Reply(reply) => Err(reply.reason),
-        }
+        self.ask(turn).await.passed()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Routes: what they match, which checks they ask in which mode, where they go.
 
+use crate::scalar;
 use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
@@ -84,17 +85,13 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
     );
     let steps = steps(build, index, node, &uses, own, &at);
     let missing = steps.len() < uses.len() || !whole;
-    let limits_max = build.max_body;
     let max_body = size(
         &at.key("max_body"),
         spec.max_body,
-        limits_max,
+        build.max_body,
         (0, 64 << 30),
         &mut build.faults,
     );
-    if spec.recheck.is_some_and(|every| every.0 > RECHECK) {
-        build.faults.error(at.key("recheck"), "at most 1h");
-    }
     let stable_id = key::stable(&name);
     let id = RouteId(u16::try_from(index).ok()?);
     let mut route = Route {
@@ -110,7 +107,7 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         max_response: None,
         response_need: None,
         stream: spec.stream,
-        recheck: spec.recheck.map_or(build.recheck, |every| every.0),
+        recheck: recheck(build, spec.recheck, &at),
         edits: Vec::new(),
         public: spec.public,
         skipped,
@@ -125,6 +122,18 @@ fn one<'t>(build: &mut Build<'t, '_>, index: usize, node: &'t Node) -> Option<Ma
         matcher,
         sound,
     })
+}
+
+/// How often what stays open is asked about.
+fn recheck(
+    build: &mut Build<'_, '_>,
+    own: Option<scalar::Duration>,
+    at: &Path,
+) -> std::time::Duration {
+    if own.is_some_and(|every| every.0 > RECHECK) {
+        build.faults.error(at.key("recheck"), "at most 1h");
+    }
+    own.map_or(build.recheck, |every| every.0)
 }
 
 fn named(build: &mut Build<'_, '_>, spec: &spec::route::Route, index: usize, at: &Path) -> String {

@@ -11,10 +11,8 @@ use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::active::{self, Active};
 use super::cache::Cache;
 use super::claims::{Rules, Wanted};
-use super::introspection::Introspection;
 use super::party::{Parties, Party};
 use super::source::Source;
 use super::Check;
@@ -23,6 +21,7 @@ use crate::context::Context;
 use crate::fault::Path;
 use crate::scalar::{Duration, Texts};
 
+mod asked;
 mod keyring;
 
 pub(in crate::checks) use keyring::url;
@@ -316,62 +315,9 @@ impl Spec {
     }
 
     fn keep(&self, context: &mut Context<'_>) -> (time::Duration, time::Duration) {
-        let refresh = bounded(context, "jwks_refresh", self.jwks_refresh, (REFRESH, [1, 86_400]));
-        let keep = bounded(context, "jwks_keep", self.jwks_keep, (KEEP, [10, 30 * 86_400]));
+        let refresh = context.bounded("jwks_refresh", self.jwks_refresh, (REFRESH, [1, 86_400]));
+        let keep = context.bounded("jwks_keep", self.jwks_keep, (KEEP, [10, 30 * 86_400]));
         (refresh, keep.max(refresh))
-    }
-
-    fn introspection(&self, context: &mut Context<'_>, rules: &Rules, no_keys: bool) -> Option<Introspection> {
-        let spec = self.introspection.as_ref()?;
-        let here = context.at.key("introspection");
-        let url = url(context, &here.key("url"), &spec.url);
-        let outer = std::mem::replace(&mut context.at, here);
-        let secret = secret(context, spec.secret.as_ref());
-        let authorization = match (&spec.client, secret) {
-            (Some(client), secret) => Some(basic(client, secret.as_deref().map_or(&[], Vec::as_slice))),
-            (None, Some(token)) => Some(bearer(&token)),
-            (None, None) => None,
-        };
-        let authorization = authorization.flatten();
-        let cache = bounded(context, "cache", spec.cache, (30, [1, 3600]));
-        let timeout = bounded(context, "timeout", spec.timeout, (2, [1, 30]));
-        context.at = outer;
-        Some(Introspection {
-            url: url?,
-            authorization,
-            cache,
-            timeout,
-            always: spec.always.unwrap_or(no_keys),
-            rules: rules.clone(),
-        })
-    }
-
-    fn active(&self, context: &mut Context<'_>) -> Option<Active> {
-        let spec = self.active.as_ref()?;
-        let here = context.at.key("active");
-        let at = here.key("url");
-        let outer = std::mem::replace(&mut context.at, here);
-        let sample = spec.url.replace(active::USER, "user");
-        let url = url(context, &at, &sample).map(|_| spec.url.clone());
-        let after_host = spec.url.splitn(4, '/').nth(3).unwrap_or_default();
-        if !after_host.contains(active::USER) {
-            context.error(at, "has no `{user}` in its path or query: everybody would be the same user");
-        }
-        if spec.on_error == Some(OnError::Local) {
-            let at = context.at.key("on_error");
-            context.error(at, "there is no local share of it: write deny or allow");
-        }
-        let token = secret(context, spec.secret.as_ref());
-        let cache = bounded(context, "cache", spec.cache, (60, [1, 3600]));
-        let timeout = bounded(context, "timeout", spec.timeout, (2, [1, 30]));
-        context.at = outer;
-        Some(Active {
-            url: url?,
-            authorization: token.and_then(|token| bearer(&token)),
-            cache,
-            timeout,
-            open: spec.on_error == Some(OnError::Allow),
-        })
     }
 
     fn source(&self, context: &mut Context<'_>) -> Source {
@@ -425,29 +371,6 @@ impl Issuer {
             },
         }
     }
-}
-
-/// In seconds: the default, the least and the most.
-fn bounded(
-    context: &mut Context<'_>,
-    key: &str,
-    value: Option<Duration>,
-    (default, [least, most]): (u64, [u64; 2]),
-) -> time::Duration {
-    let (least, most) = (time::Duration::from_secs(least), time::Duration::from_secs(most));
-    let value = value.map_or_else(|| time::Duration::from_secs(default), |value| value.0);
-    if value < least || value > most {
-        let at = context.at.key(key);
-        context.error(at, format!("from {} to {}", Duration(least), Duration(most)));
-    }
-    value
-}
-
-/// The current value of a secret that is shown to somebody else.
-fn secret(context: &mut Context<'_>, name: Option<&String>) -> Option<Zeroizing<Vec<u8>>> {
-    let at = context.at.key("secret");
-    let values = context.secret(at, name?)?;
-    values.into_iter().next()
 }
 
 /// RFC 6749, 2.3.1: both are form-encoded before they are joined.

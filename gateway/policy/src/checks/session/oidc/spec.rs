@@ -133,9 +133,9 @@ impl OidcSpec {
         let proof = self.proof(context);
         let algorithms = self.algorithms(context);
         self.judge(context);
-        let leeway = bounded(context, "leeway", self.leeway, (30, [0, 300])).as_secs();
-        let within = bounded(context, "within", self.within, (600, [60, 3600]));
-        let timeout = bounded(context, "timeout", self.timeout, (5, [1, 30]));
+        let leeway = context.bounded("leeway", self.leeway, (30, [0, 300])).as_secs();
+        let within = context.bounded("within", self.within, (600, [60, 3600]));
+        let timeout = context.bounded("timeout", self.timeout, (5, [1, 30]));
         let max_age = self.max_age.map(|age| age.0.as_secs());
         if max_age == Some(0) {
             context.error(context.at.key("max_age"), "at least 1s: nobody could ever be recent enough");
@@ -296,20 +296,4 @@ fn host(text: &str) -> Option<(&'static str, String)> {
     let name = parsed.host()?.to_ascii_lowercase();
     let bare = matches!(parsed.path(), "" | "/") && parsed.query().is_none() && !text.contains(['@', '#']);
     (bare && !name.is_empty() && !name.ends_with('.')).then_some((scheme, name))
-}
-
-/// In seconds: the default, the least and the most.
-fn bounded(
-    context: &mut Context<'_>,
-    key: &str,
-    value: Option<Duration>,
-    (default, [least, most]): (u64, [u64; 2]),
-) -> time::Duration {
-    let (least, most) = (time::Duration::from_secs(least), time::Duration::from_secs(most));
-    let value = value.map_or_else(|| time::Duration::from_secs(default), |value| value.0);
-    if value < least || value > most {
-        let at = context.at.key(key);
-        context.error(at, format!("from {} to {}", Duration(least), Duration(most)));
-    }
-    value
 }
