@@ -149,6 +149,16 @@ const ELSEWHERE: &[(u32, &str, &str)] = &[
         "/\nreferer: https://s.example/?q=script+tag+alert",
     ),
     (
+        2202,
+        "/\nhx-current-url: https://s.example/?q=<script>go()</script>",
+        "/\nhx-current-url: http://localhost:8080/cart?page=2",
+    ),
+    (
+        1702,
+        "/\nhx-prompt: http://localhost:8080/cart",
+        "/\nhx-current-url: http://127.0.0.1/cart\nhx-target: cart",
+    ),
+    (
         2203,
         "/\nuser-agent: () { :;}; /bin/id",
         "/\nuser-agent: Mozilla/5.0 (X11; U; Linux; de-DE) AppleWebKit/533.3 (KHTML, like Gecko)",
