@@ -148,6 +148,7 @@ fn decide(policy: &Policy, io: &mut Invented, headers: &HeaderMap) -> bool {
         scheme: "https",
         host: "app.example",
         path: "/a",
+        compared: "/a",
         query: None,
         target: "/a",
         version: Version::HTTP_11,

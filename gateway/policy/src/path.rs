@@ -12,7 +12,10 @@
 //! | `%25xx` with two hex digits | refused (default) or kept: an application that decodes twice would see another path |
 //! | `\`, `%5c`, `%00`, controls, `%zz`, `%u0041`, overlong or other invalid UTF-8, `#`, `?` | refused |
 //! | `;x` | data of its segment, sent as `%3B`, so that no servlet container cuts it off; `..;` and `.;` are refused |
-//! | letter case | kept: paths are case-sensitive |
+//! | letter case, a slash at the end | kept: they tell paths apart |
+//!
+//! Where an application is not that exact, what routes and limits compare is [`compared`]: a form of its own that goes
+//! nowhere.
 
 use serde::Deserialize;
 
@@ -85,7 +88,30 @@ pub enum DoubleEncoding {
     Keep,
 }
 
-/// The two choices that depend on the application behind.
+/// What letter case means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// It tells paths apart, as RFC 3986 has it.
+    #[default]
+    Keep,
+    /// Nothing: `/Admin` is `/admin`. For applications on Windows and others that find their pages in any case: what
+    /// guards `/admin/*` must not be left by writing it in another one.
+    Fold,
+}
+
+/// What a slash at the end means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrailingSlash {
+    /// `/admin/` is another path than `/admin`.
+    #[default]
+    Keep,
+    /// Nothing: for applications that answer both by the same page.
+    Ignore,
+}
+
+/// The choices that depend on the application behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
@@ -93,6 +119,10 @@ pub struct Rules {
     pub encoded_slash: EncodedSlash,
     /// `%25` followed by two hex digits: `refuse` (default) or `keep`.
     pub double_encoding: DoubleEncoding,
+    /// Letter case in routes and in keys of limits: `keep` (default) or `fold`. What goes upstream is not changed.
+    pub case: Case,
+    /// A slash at the end, in the same places: `keep` (default) or `ignore`.
+    pub trailing_slash: TrailingSlash,
 }
 
 /// The canonical form of a raw path under the default rules. `out` is scratch: it is written only when `raw` is not
@@ -130,6 +160,27 @@ pub fn canonical_with<'a>(
         return Err(PathFault::Control);
     }
     Ok(out)
+}
+
+/// What routes and limits compare of a canonical path. `out` is scratch: it is written only when letters change.
+#[must_use]
+pub fn compared<'a>(canonical: &'a str, rules: Rules, out: &'a mut String) -> &'a str {
+    let path = match rules.trailing_slash {
+        TrailingSlash::Ignore if canonical.len() > 1 => canonical.trim_end_matches('/'),
+        TrailingSlash::Ignore | TrailingSlash::Keep => canonical,
+    };
+    let lower = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if rules.case == Case::Keep || path.bytes().all(lower) {
+        return path;
+    }
+    out.clear();
+    // By way of upper case: some letters, such as the long s, have a lower case of their own and share the upper one.
+    out.extend(
+        path.chars()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase),
+    );
+    out
 }
 
 /// Whether the slow way can be skipped: plain ASCII, no escapes, no empty or dotted segments.

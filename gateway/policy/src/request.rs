@@ -57,6 +57,8 @@ pub struct Request<'a> {
     pub host: &'a str,
     /// Canonical path, percent-decoded where that is safe (see `path::canonical`).
     pub path: &'a str,
+    /// The path as routes and keys of limits compare it (see `path::compared`).
+    pub compared: &'a str,
     /// Raw query without the question mark.
     pub query: Option<&'a str>,
     /// Raw request target as received.

@@ -130,7 +130,7 @@ struct Search<'s, 'r> {
 
 impl Search<'_, '_> {
     fn tree(&mut self, tree: &Tree) {
-        let path = self.request.path;
+        let path = self.request.compared;
         self.walk(tree, 0, Some(path.strip_prefix('/').unwrap_or(path)));
     }
 

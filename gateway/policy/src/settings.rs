@@ -262,6 +262,8 @@ pub struct Hardening {
     pub connections_per_client: usize,
     /// Requests on one connection.
     pub keepalive_requests: u32,
+    /// How long a request may have waited for the gateway before it is refused; zero: for ever.
+    pub queue: Duration,
     /// How long a connection may wait for its next request.
     pub idle_timeout: Duration,
     /// How long requests in flight may go on after SIGTERM.
@@ -285,6 +287,7 @@ impl Default for Hardening {
             connections: 20_000,
             connections_per_client: 1_000,
             keepalive_requests: 1_000,
+            queue: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             recheck: Duration::from_secs(5),

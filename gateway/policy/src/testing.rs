@@ -100,6 +100,7 @@ impl Scene {
             scheme: "https",
             host: self.host,
             path: self.path,
+            compared: self.path,
             query: self.query,
             target: self.path,
             version: Version::HTTP_11,

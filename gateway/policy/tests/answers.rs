@@ -67,6 +67,7 @@ fn decide(policy: &Policy) -> Decision {
         scheme: "https",
         host: "api.example.com",
         path: "/a",
+        compared: "/a",
         query: Some("q=1"),
         target: "/a?q=1",
         version: Version::HTTP_11,

@@ -90,6 +90,7 @@ fn request<'a>(headers: &'a HeaderMap, path: &'a str, host: &'a str) -> Request<
         scheme: "https",
         host,
         path,
+        compared: path,
         query: None,
         target: path,
         version: Version::HTTP_11,

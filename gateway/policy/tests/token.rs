@@ -64,6 +64,7 @@ fn a_request_with_a_known_token_allocates_nothing() {
         scheme: "https",
         host: "api.example.com",
         path: "/a",
+        compared: "/a",
         query: None,
         target: "/a",
         version: Version::HTTP_11,

@@ -1,6 +1,7 @@
 //! The client's side: sockets, connections, and the raw shape of requests before Pingora parses them.
 
 mod alarm;
+mod busy;
 pub(crate) mod connection;
 pub(crate) mod fence;
 pub(crate) mod h1;

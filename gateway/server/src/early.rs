@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use policy::decision::Action;
+use policy::decision::{Action, Reason};
 
 use crate::downstream::connection::Connection;
 use crate::downstream::head::Refusal;
@@ -12,15 +12,26 @@ use crate::record::Record;
 use crate::reply::{Dress, Page};
 use crate::serve::Running;
 
+/// What becomes of a connection after the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connected {
+    Stays,
+    Closes,
+}
+
 /// The answer to a refused head, ready for the wire, and its id.
-pub(crate) fn answer(running: &Running, refusal: &Refusal) -> (RequestId, BytesMut) {
+pub(crate) fn answer(
+    running: &Running,
+    refusal: &Refusal,
+    connected: Connected,
+) -> (RequestId, BytesMut) {
     let id = RequestId::make();
     let page = Page {
         status: refusal.reason.status(),
         reason: refusal.reason,
         id: id.as_str(),
         html: false,
-        retry_after: None,
+        retry_after: (refusal.reason == Reason::Overload).then_some(1),
     };
     let mut out = BytesMut::new();
     let snapshot = running.shared.load();
@@ -32,7 +43,9 @@ pub(crate) fn answer(running: &Running, refusal: &Refusal) -> (RequestId, BytesM
     };
     let rendered = page.render().and_then(|(mut header, body)| {
         dress.put_on(&mut header)?;
-        header.insert_header(http::header::CONNECTION, "close")?;
+        if connected == Connected::Closes {
+            header.insert_header(http::header::CONNECTION, "close")?;
+        }
         Ok((header, body))
     });
     if let Ok((header, body)) = rendered {

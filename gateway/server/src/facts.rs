@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub client: IpAddr,
     pub host: String,
     pub path: String,
+    /// As routes and limits compare it, where that differs from `path`.
+    compared: Option<String>,
     pub framing: Framing,
     pub websocket: bool,
     pub scheme: &'static str,
@@ -39,6 +41,7 @@ impl Facts {
             client: peer,
             host: String::new(),
             path: String::new(),
+            compared: None,
             framing: Framing::None,
             websocket: false,
             scheme: "http",
@@ -66,7 +69,7 @@ impl Facts {
         let path = split(target).0;
         self.path.push_str(path);
         self.inspect(header, target, snapshot)?;
-        let mut scratch = String::new();
+        let (mut scratch, mut folded) = (String::new(), String::new());
         let rules = snapshot.policy.settings().paths;
         let canonical = policy::path::canonical_with(path, rules, &mut scratch);
         let canonical = canonical.map_err(|fault| {
@@ -76,6 +79,10 @@ impl Facts {
         if canonical != self.path {
             self.path.clear();
             self.path.push_str(canonical);
+        }
+        let compared = policy::path::compared(&self.path, rules, &mut folded);
+        if compared != self.path {
+            self.compared = Some(compared.to_owned());
         }
         Ok(())
     }
@@ -129,6 +136,7 @@ impl Facts {
             scheme: self.scheme,
             host: &self.host,
             path: &self.path,
+            compared: self.compared.as_deref().unwrap_or(&self.path),
             query: split(target).1,
             target,
             version: header.version,

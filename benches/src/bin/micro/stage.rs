@@ -130,6 +130,7 @@ impl Asked {
             scheme: "https",
             host: "shop.example",
             path: &self.path,
+            compared: &self.path,
             query: self.query.as_deref(),
             target: &self.target,
             version: Version::HTTP_11,

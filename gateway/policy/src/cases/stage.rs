@@ -100,6 +100,8 @@ impl Stage {
         let Ok(host) = host::canonical(&sent.host, &mut host) else {
             return refused(Reason::BadHost);
         };
+        let mut compared = String::new();
+        let compared = path::compared(path, settings.paths, &mut compared);
         let framing = match &sent.body {
             None => Framing::None,
             Some(body) => Framing::Length(body.len() as u64),
@@ -119,6 +121,7 @@ impl Stage {
             ),
             host: host.name,
             path,
+            compared,
             query,
             target: &sent.target,
             version: Version::HTTP_11,

@@ -165,6 +165,7 @@ impl Asked {
             scheme: "https",
             host: "shop.example",
             path: "/a",
+            compared: "/a",
             query: self.query.as_deref(),
             target: "/a",
             version: Version::HTTP_11,

@@ -134,6 +134,12 @@ fn deadlines(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
             (ms, seconds(3_600)),
         ),
         (
+            "queue",
+            spec.queue,
+            &mut to.queue,
+            (Duration::ZERO, seconds(60)),
+        ),
+        (
             "drain",
             spec.drain,
             &mut to.drain,

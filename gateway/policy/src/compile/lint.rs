@@ -87,7 +87,7 @@ pub(super) fn logins(build: &mut Build<'_, '_>, routes: &[Made]) {
         seen.push(named.name.as_str());
         let at = Path::default().key("checks").key(&named.name);
         for (key, method, path) in check.watches() {
-            let serving = serving(routes, method, path);
+            let serving = serving(routes, method, path, build.paths);
             let place = at.key(key).key("request");
             let asks = |made: &&Made| steps(build, made).any(|other| other.name == named.name);
             if !serving.iter().any(asks) {
@@ -110,7 +110,7 @@ pub(super) fn logins(build: &mut Build<'_, '_>, routes: &[Made]) {
             }
         }
         let Some(page) = check.login() else { continue };
-        let serving = serving(routes, Some(&http::Method::GET), page);
+        let serving = serving(routes, Some(&http::Method::GET), page, build.paths);
         if serving.is_empty() {
             let message = format!("no route serves {page}, and who has no session is sent there");
             faults.push((at.key("login"), message));
@@ -216,10 +216,16 @@ fn shut(build: &Build<'_, '_>, serving: &[&Made], of: &Named, path: &str) -> Opt
 }
 
 /// The routes that such a request may take, whatever its host and header fields: up to the first that takes all of them.
-fn serving<'m>(routes: &'m [Made], method: Option<&http::Method>, path: &str) -> Vec<&'m Made> {
+fn serving<'m>(
+    routes: &'m [Made],
+    method: Option<&http::Method>,
+    path: &str,
+    rules: crate::path::Rules,
+) -> Vec<&'m Made> {
     let Ok(path) = PathPattern::parse(path) else {
         return Vec::new();
     };
+    let path = path.compared(rules);
     let fits = |made: &&Made| {
         let method = method.is_none_or(|method| made.matcher.takes(method));
         method && made.matcher.paths.iter().any(|own| own.covers(&path))

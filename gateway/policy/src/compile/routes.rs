@@ -180,6 +180,7 @@ impl Build<'_, '_> {
         }
         let path = format!("{}/*", self.pages.path);
         let below = PathPattern::parse(&path).ok();
+        let below = below.map(|path| path.compared(self.paths));
         if matcher.paths.len() != 1 || matcher.paths.first() != below.as_ref() {
             let message = format!("pages are served below one path: match: {{path: \"{path}\"}}");
             self.faults.error(at.key("match").key("path"), message);
@@ -238,7 +239,7 @@ impl Build<'_, '_> {
 }
 
 fn matcher(spec: &spec::route::Match, at: &Path, build: &mut Build<'_, '_>) -> Matcher {
-    let faults = &mut build.faults;
+    let (faults, rules) = (&mut build.faults, build.paths);
     let mut matcher = Matcher {
         hosts: vec![],
         methods: vec![],
@@ -252,9 +253,8 @@ fn matcher(spec: &spec::route::Match, at: &Path, build: &mut Build<'_, '_>) -> M
             .extend(faults.take(&place("host", index), HostPattern::parse(text)));
     }
     for (index, text) in spec.path.0.iter().enumerate() {
-        matcher
-            .paths
-            .extend(faults.take(&place("path", index), PathPattern::parse(text)));
+        let path = faults.take(&place("path", index), PathPattern::parse(text));
+        matcher.paths.extend(path.map(|path| path.compared(rules)));
     }
     for (index, text) in spec.method.0.iter().enumerate() {
         matcher

@@ -57,7 +57,7 @@ impl Part {
             Self::Ip => Ok(to.client(kind, request.client)),
             Self::Route => Ok(to.part(kind, &route.to_le_bytes())),
             Self::Host => Ok(to.part(kind, request.host.as_bytes())),
-            Self::Path => Ok(to.part(kind, request.path.as_bytes())),
+            Self::Path => Ok(to.part(kind, request.compared.as_bytes())),
             Self::Method => Ok(to.part(kind, request.method.as_str().as_bytes())),
             Self::User => match identity {
                 Some(identity) => Ok(to.part(kind, identity.user.as_bytes())),

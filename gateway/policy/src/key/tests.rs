@@ -18,6 +18,7 @@ fn request<'a>(client: &str, headers: &'a HeaderMap) -> Request<'a> {
         scheme: "https",
         host: "shop.example",
         path: "/a",
+        compared: "/a",
         query: None,
         target: "/a",
         version: Version::HTTP_11,

@@ -16,6 +16,7 @@ fn with(
     let rules = Rules {
         encoded_slash,
         double_encoding,
+        ..Rules::default()
     };
     canonical_with(raw, rules, &mut String::new()).map(str::to_owned)
 }
@@ -176,6 +177,36 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..12).prop_map(|parts| format!("/{}", parts.concat()))
 }
 
+#[test]
+fn compared_is_what_an_application_finds_the_same_page_by() {
+    let compare = |path: &str, case, trailing_slash| {
+        let rules = Rules {
+            case,
+            trailing_slash,
+            ..Rules::default()
+        };
+        compared(path, rules, &mut String::new()).to_owned()
+    };
+    for (path, folded, bare) in [
+        ("/", "/", "/"),
+        ("/admin", "/admin", "/admin"),
+        ("/Admin/", "/admin/", "/Admin"),
+        ("/ÄRZTE/Ω", "/ärzte/ω", "/ÄRZTE/Ω"),
+        (
+            "/\u{212a}elvin/\u{17f}",
+            "/kelvin/s",
+            "/\u{212a}elvin/\u{17f}",
+        ),
+        ("/a%2Fb/", "/a%2fb/", "/a%2Fb"),
+    ] {
+        assert_eq!(compare(path, Case::Keep, TrailingSlash::Keep), path);
+        assert_eq!(compare(path, Case::Fold, TrailingSlash::Keep), folded);
+        assert_eq!(compare(path, Case::Keep, TrailingSlash::Ignore), bare);
+        let once = compare(path, Case::Fold, TrailingSlash::Ignore);
+        assert_eq!(compare(&once, Case::Fold, TrailingSlash::Ignore), once);
+    }
+}
+
 fn rules() -> impl Strategy<Value = Rules> {
     let slash = prop_oneof![
         Just(EncodedSlash::Refuse),
@@ -186,6 +217,7 @@ fn rules() -> impl Strategy<Value = Rules> {
     (slash, double).prop_map(|(encoded_slash, double_encoding)| Rules {
         encoded_slash,
         double_encoding,
+        ..Rules::default()
     })
 }
 

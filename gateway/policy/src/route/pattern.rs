@@ -5,7 +5,9 @@ use std::fmt;
 use http::{HeaderName, Method};
 
 use crate::host;
-use crate::path::{DoubleEncoding, EncodedSlash, Rules, canonical_with};
+use crate::path::{
+    Case, DoubleEncoding, EncodedSlash, Rules, TrailingSlash, canonical_with, compared,
+};
 use crate::request::Request;
 
 /// Most segments of a path pattern: bounds the walk through the tree.
@@ -15,6 +17,8 @@ const MOST_SEGMENTS: usize = 32;
 const KEPT: Rules = Rules {
     encoded_slash: EncodedSlash::Keep,
     double_encoding: DoubleEncoding::Keep,
+    case: Case::Keep,
+    trailing_slash: TrailingSlash::Keep,
 };
 
 /// Which requests a route is for. Every list has at least one entry, except `methods` and `headers`: empty is any.
@@ -267,6 +271,22 @@ impl PathPattern {
             )),
             Err(_) => Err(format!("`{text}` is not a path that a request can have")),
         }
+    }
+
+    /// For paths in the form that these rules compare.
+    pub(crate) fn compared(mut self, rules: Rules) -> Self {
+        let mut scratch = String::new();
+        for segment in &mut self.segments {
+            if let Segment::Literal(text) = segment {
+                *text = compared(text, rules, &mut scratch).into();
+            }
+        }
+        let ends_bare = self.segments.len() > 1
+            && matches!(self.segments.last(), Some(Segment::Literal(text)) if text.is_empty());
+        if rules.trailing_slash == TrailingSlash::Ignore && ends_bare {
+            self.segments.pop();
+        }
+        self
     }
 
     pub(crate) fn covers(&self, other: &Self) -> bool {

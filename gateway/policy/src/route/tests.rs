@@ -37,6 +37,7 @@ fn find(
         scheme: "https",
         host,
         path,
+        compared: path,
         query: None,
         target: path,
         version: Version::HTTP_11,

@@ -167,6 +167,10 @@ pub(crate) struct Limits {
     pub(crate) connections_per_client: Option<u64>,
     /// Requests on one connection. Default: 1000, at most 1000000.
     pub(crate) keepalive_requests: Option<u64>,
+    /// How long an HTTP/1 request may have waited for the gateway itself when more comes than it can judge: beyond that it is
+    /// refused at once (503 with Retry-After), and the others are served in time. Twice what a request takes on a quiet day
+    /// is tight, the patience of the clients is loose. Default: 5s, at most 1m; 0s: never refused for that.
+    pub(crate) queue: Option<Duration>,
     /// How long a connection may wait for its next request. Default: 60s, at most 1h.
     pub(crate) idle_timeout: Option<Duration>,
     /// How long requests in flight may go on after SIGTERM. Default: 30s, at most 1h.

@@ -12,10 +12,11 @@ use policy::settings::Hardening;
 use tokio::io::AsyncWriteExt;
 
 use super::alarm::Alarm;
+use super::busy::{self, Waiting};
 use super::connection::Connection;
 use super::head::{self, Patience, Read, Refusal};
 use super::wire::Wire;
-use crate::early;
+use crate::early::{self, Connected};
 use crate::id::RequestId;
 use crate::serve::Running;
 
@@ -37,7 +38,19 @@ pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire:
     while let Some(mut wire) = next.take() {
         let snapshot = running.shared.load();
         let limits = &snapshot.policy.settings().limits;
+        let waiting = Waiting::begin(served == 0);
         match between.await_head(&mut wire, limits, served).await {
+            Read::Whole(head, fence) if waiting.is_over(&wire, limits.queue) => {
+                let refusal = busy::refusal(wire.ahead().get(..head).unwrap_or_default());
+                served += 1;
+                let last = served >= limits.keepalive_requests;
+                if last || !busy::skip(&mut wire, head, &fence) {
+                    return refuse(running, connection, *wire, &refusal).await;
+                }
+                if turn_away(running, connection, &mut wire, &refusal).await {
+                    next = Some(wire);
+                }
+            }
             Read::Whole(head, fence) => {
                 let prefix = head::tame(wire.begin(head, fence));
                 served += 1;
@@ -115,6 +128,29 @@ async fn exchange(
     stream.into_any().downcast::<Wire>().ok()
 }
 
+/// Answers a request that waited too long; whether the connection goes on.
+async fn turn_away(
+    running: &Running,
+    connection: &Arc<Connection>,
+    wire: &mut Wire,
+    refusal: &Refusal,
+) -> bool {
+    let (id, answer) = early::answer(running, refusal, Connected::Stays);
+    let sent = write(wire, &answer).await.is_ok();
+    let status = if sent {
+        refusal.reason.status().as_u16()
+    } else {
+        499
+    };
+    early::record(running, connection, refusal, &id, status);
+    sent
+}
+
+async fn write(wire: &mut Wire, answer: &[u8]) -> std::io::Result<()> {
+    wire.write_all(answer).await?;
+    wire.flush().await
+}
+
 /// Answers a refused head and closes, in a way that lets the client read the answer.
 async fn refuse(
     running: &Running,
@@ -122,14 +158,9 @@ async fn refuse(
     mut wire: Wire,
     refusal: &Refusal,
 ) {
-    let (id, answer) = early::answer(running, refusal);
-    let sent = async {
-        wire.write_all(&answer).await?;
-        wire.flush().await
-    };
-    let status = sent
-        .await
-        .map_or(499, |()| refusal.reason.status().as_u16());
+    let (id, answer) = early::answer(running, refusal, Connected::Closes);
+    let sent = write(&mut wire, &answer).await;
+    let status = sent.map_or(499, |()| refusal.reason.status().as_u16());
     early::record(running, connection, refusal, &id, status);
     pingora_core::protocols::Shutdown::shutdown(&mut wire).await;
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use pingora_core::protocols::l4::ext::get_tcp_info;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::ALPN;
 use pingora_core::protocols::{
@@ -162,6 +163,19 @@ impl Wire {
             ahead: BytesMut::new(),
             broken: Arc::new(AtomicBool::new(false)),
         }
+    }
+
+    /// How long the client has said nothing, to a few milliseconds; `None` where the kernel does not tell.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let socket = match &self.transport {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+        };
+        let Socket::Tcp(socket) = socket else {
+            return None;
+        };
+        let known = get_tcp_info(socket.as_raw_fd()).ok()?;
+        Some(Duration::from_millis(u64::from(known.tcpi_last_data_recv)))
     }
 
     /// Whether ALPN agreed on HTTP/2.

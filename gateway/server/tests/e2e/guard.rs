@@ -12,7 +12,7 @@ use crate::support::tools::{fed, python};
 use crate::support::{Conn, Gateway, Origin, Plan, Response, Step, exchange, until};
 
 /// The right password is `right`; a form gets redirects, an API statuses.
-fn application() -> Origin {
+pub(super) fn application() -> Origin {
     Origin::scripted(|seen| {
         let json = seen.header("content-type") == Some("application/json");
         let target = seen.target.clone();
@@ -123,7 +123,7 @@ fn right(gateway: &Gateway, client: &str, user: &str) -> u16 {
     .status
 }
 
-fn events(gateway: &Gateway, event: &str) -> Vec<Value> {
+pub(super) fn events(gateway: &Gateway, event: &str) -> Vec<Value> {
     gateway
         .lines()
         .into_iter()

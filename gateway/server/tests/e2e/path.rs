@@ -161,6 +161,38 @@ fn what_is_routed_is_what_the_origin_gets() {
     }
 }
 
+/// An application that finds its pages in any case and with or without a slash at the end.
+#[test]
+fn what_an_exact_route_guards_is_guarded_in_every_case_where_the_policy_says_so() {
+    let origin = Origin::start();
+    let plan = Plan::new(origin.address)
+        .top("paths: {case: fold, trailing_slash: ignore}")
+        .check("nobody", "{check: ip, deny: [0.0.0.0/0, \"::/0\"]}")
+        .check("few", "{check: rate_limit, key: [path], limit: 2/m}")
+        .route("{name: admin, match: {path: [/Admin/*, /konto/Straße/]}, to: app, use: [nobody], public: test}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [few], public: test}");
+    let gateway = Gateway::start(&plan);
+    let status = |path: &str| exchange(gateway.http, get(path, "")).status;
+    for path in [
+        "/Admin",
+        "/admin/",
+        "/ADMIN/x",
+        "/aDmIn/X/y/",
+        "/konto/stra%C3%9Fe",
+        "/KONTO/STRASSE/",
+        "/KONTO/%C5%BFtra%C3%9Fe",
+    ] {
+        assert_eq!(status(path), 403, "{path}");
+    }
+    assert_eq!(origin.count(), 0);
+    // What goes upstream is as it came, and every spelling spends of the same limit.
+    assert_eq!(status("/Shop/Cart/"), 200);
+    assert_eq!(origin.last().target, "/Shop/Cart/");
+    assert_eq!(status("/shop/cart"), 200);
+    assert_eq!(status("/SHOP/CART"), 429);
+    assert_eq!(status("/"), 200);
+}
+
 #[test]
 fn headers_that_rename_the_path_change_nothing() {
     let origin = Origin::start();
