@@ -3,7 +3,7 @@
 # the policies and their schema. Safe to run twice; works from a fresh clone, as root or with sudo.
 #   deploy/test.sh            everything
 #   deploy/test.sh install    only what the tests talk to
-#   deploy/test.sh instructions   counts the instructions of every check instead (minutes; see benches/README.md)
+#   deploy/test.sh instructions   only the instructions of every check, held to their baselines (see benches/README.md)
 # What is fetched lies in target/test-deps (or $PALISADE_TEST_DEPS), outside git.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -176,6 +176,7 @@ step "tests" tests
 step "doctests" doctests
 step "policies" policies
 step "schema" schema
+step "instructions" instructions
 [ ${#failures[@]} -eq 0 ] || say "failed: ${failures[*]}"
 say "$SECONDS s in all"
 say "$passed passed, $failed failed"

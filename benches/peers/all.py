@@ -26,7 +26,7 @@ import extra
 import report
 import tools
 from bench import Bench, Unanswered, say
-from stand import ROOT, build, raise_file_limit
+from stand import CORES, ROOT, build, raise_file_limit, stand_apart
 
 README, CHARTS = ROOT / "benches/README.md", ROOT / "benches/charts"
 PARTS = ["plain", "edge", "api", "tls", "h2", "websocket", "deny", "keys", "routes"]
@@ -72,7 +72,7 @@ def targets(bench):
 def heading(bench, took):
     commit = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%h"], capture_output=True, text=True).stdout.strip()
     load = pathlib.Path("/proc/loadavg").read_text().split()[0]
-    cores = len(os.sched_getaffinity(0))
+    cores = len(CORES)
     command = shlex.join(["benches/peers/all.py", *sys.argv[1:]])
     return (
         f"`{command}`, {datetime.date.today()}, commit {commit}, `{bench.options.profile}` profile, {cores} cores, load average at the end "
@@ -108,6 +108,7 @@ def main():
     if not options.no_build:
         build(options.profile)
     raise_file_limit()
+    stand_apart()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, pathlib.Path(folder))

@@ -41,6 +41,7 @@ class Setup:
     routes: int = 0  # so many before the one that matches
     websocket: bool = False
     policy: str | None = None  # Palisade alone: checks and routes in its own words
+    limits: str = ""  # Palisade alone: more limits
     threads: int = 1
     folder: pathlib.Path = pathlib.Path()  # keys and lists
     countries: pathlib.Path = pathlib.Path()
@@ -61,7 +62,7 @@ def start(kind, setup, binaries, folder, origin):
     own, port = folder / kind, free_port()
     own.mkdir()
     command = made(setup, binaries, own, port, origin)
-    return Process(kind, command, own, port, setup.env) if command else None
+    return Process(kind, command, own, port, setup.env, setup.threads) if command else None
 
 
 def bare(setup, binaries, own, port, origin):
@@ -78,7 +79,7 @@ def palisade(setup, binaries, own, port, origin):
 listen: [{{address: "127.0.0.1:{port}"{tls}{", h2c: true" if setup.h2 and not setup.tls else ""}}}]
 admin: {{address: "127.0.0.1:{free_port()}"}}
 events: {{file: events.jsonl}}
-limits: {{connections: 100000, connections_per_client: 100000, keepalive_requests: 1000000, header_deadline: 5m, idle_timeout: 5m}}
+limits: {{connections: 100000, connections_per_client: 100000, keepalive_requests: 1000000, header_deadline: 5m, idle_timeout: 5m{setup.limits}}}
 upstreams: {{app: {{servers: ["127.0.0.1:{origin}"], keepalive: 256}}}}
 """
     text += setup.policy or palisade_checks(setup)

@@ -12,6 +12,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+CORES = sorted(os.sched_getaffinity(0))
 
 
 def program(name):
@@ -77,12 +78,15 @@ def rss(pid):
 
 
 class Process:
-    """A proxy under measurement, on a port of its own."""
+    """A proxy under measurement, on a port and, with one worker, on a core of its own."""
 
-    def __init__(self, kind, command, folder, port, env=None):
+    def __init__(self, kind, command, folder, port, env=None, threads=1):
         self.kind, self.port = kind, port
         log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (env or {}))
+        cores = CORES[-1:] if threads == 1 else CORES
+        self.process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | (env or {}), preexec_fn=lambda: os.sched_setaffinity(0, cores)
+        )
         wait_port(self.port, self.process)
 
     def cpu(self):
@@ -127,6 +131,12 @@ def build(profile):
         cwd=ROOT,
         check=True,
     )
+
+
+def stand_apart():
+    """Leaves the last core to the proxy under measurement: load and applications would push its caches aside."""
+    if len(CORES) > 1:
+        os.sched_setaffinity(0, CORES[:-1])
 
 
 def raise_file_limit():

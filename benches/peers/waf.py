@@ -27,7 +27,7 @@ import sys
 import tempfile
 
 import stand
-from stand import ROOT, Load, Process, build, free_port, nginx, program, raise_file_limit, wait_port
+from stand import ROOT, Load, Process, build, free_port, nginx, program, raise_file_limit, stand_apart, wait_port
 
 MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so")
 WORDS = """account address amount available billing blue board book camera category change color comment company contact
@@ -346,6 +346,7 @@ def main():
     if not options.no_build:
         build(options.profile)
     raise_file_limit()
+    stand_apart()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         origin = free_port()
