@@ -1,5 +1,6 @@
 //! Requests that never became one for Pingora: answered with raw bytes, recorded like every other.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -65,6 +66,56 @@ pub(crate) fn answer(
         out.extend_from_slice(&body);
     }
     (id, out)
+}
+
+/// The same for many that are refused alike: made once for each policy, and from then on copied with another id.
+pub(crate) fn again(running: &Running, refusal: &Refusal) -> (RequestId, Vec<u8>) {
+    thread_local! {
+        static LAST: RefCell<Option<Mould>> = const { RefCell::new(None) };
+    }
+    let version = running.shared.load().version;
+    let id = RequestId::make();
+    let answer = LAST.with_borrow_mut(|last| {
+        let known = last
+            .take()
+            .filter(|mould| (mould.version, mould.reason) == (version, refusal.reason));
+        let mould = known.unwrap_or_else(|| Mould::new(running, refusal, version));
+        let answer = mould.cast(id.as_str());
+        *last = Some(mould);
+        answer
+    });
+    (id, answer)
+}
+
+/// An answer, and where in it the request's id stands.
+struct Mould {
+    version: u64,
+    reason: Reason,
+    bytes: BytesMut,
+    ids: Vec<usize>,
+}
+
+impl Mould {
+    fn new(running: &Running, refusal: &Refusal, version: u64) -> Self {
+        let (id, bytes) = answer(running, refusal, Connected::Stays);
+        let ids = memchr::memmem::find_iter(&bytes, id.as_str()).collect();
+        Self {
+            version,
+            reason: refusal.reason,
+            bytes,
+            ids,
+        }
+    }
+
+    fn cast(&self, id: &str) -> Vec<u8> {
+        let mut answer = self.bytes.to_vec();
+        for &at in &self.ids {
+            if let Some(place) = answer.get_mut(at..at + id.len()) {
+                place.copy_from_slice(id.as_bytes());
+            }
+        }
+        answer
+    }
 }
 
 /// Tells the observer.

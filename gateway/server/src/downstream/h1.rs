@@ -135,7 +135,7 @@ async fn turn_away(
     wire: &mut Wire,
     refusal: &Refusal,
 ) -> bool {
-    let (id, answer) = early::answer(running, refusal, Connected::Stays);
+    let (id, answer) = early::again(running, refusal);
     let sent = write(wire, &answer).await.is_ok();
     let status = if sent {
         refusal.reason.status().as_u16()

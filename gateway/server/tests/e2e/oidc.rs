@@ -4,6 +4,7 @@ use crate::support::certs;
 use crate::support::gateway::run;
 use crate::support::provider::{Browser, Provider, SHOP};
 use crate::support::raw::get;
+use crate::support::tools::{python, stdout};
 use crate::support::{Gateway, Origin, Plan, Response, exchange, until};
 
 /// The application, behind sessions that a log-in of this client begins.
@@ -367,6 +368,32 @@ fn the_provider_ends_sessions_behind_the_browsers_back() {
         form.len()
     );
     assert_eq!(exchange(gateway.http, junk).status, 400);
+}
+
+/// Chromium, which holds to SameSite, to Secure and to Content-Security-Policies as nothing else here does.
+#[test]
+fn a_real_browser_logs_in_over_tls() {
+    let (origin, provider) = (Origin::start(), Provider::start());
+    let more = ", secret: basic, scopes: [profile], userinfo: true, roles_from: roles";
+    let gateway = Gateway::start(&plan(&origin, &provider, "basic", more).tls());
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = std::env::var_os("PALISADE_TEST_PICTURES")
+        .map_or_else(|| folder.path().to_owned(), Into::into);
+    std::fs::create_dir_all(&pictures).unwrap();
+    let mut walk = python("oidc.py");
+    walk.arg(gateway.tls.port().to_string())
+        .arg(provider.issuer())
+        .arg(pictures);
+    let said = stdout(&mut walk);
+    assert!(said.contains("walked"), "{said}");
+    let targets: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert!(
+        targets
+            .iter()
+            .all(|target| ["/orders?a=1&b=2", "/write", "/favicon.ico"].contains(&&**target)),
+        "{targets:?}"
+    );
+    assert_eq!(told(&gateway, "session_started")["user"], "ann");
 }
 
 #[test]

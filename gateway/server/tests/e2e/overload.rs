@@ -41,6 +41,7 @@ fn who_waited_too_long_is_told_and_keeps_the_connection() {
         fresh = Some(conn);
     });
     conns.extend(fresh);
+    let mut ids = std::collections::BTreeSet::new();
     for conn in &mut conns {
         let refused = conn.response().unwrap();
         assert_eq!(refused.status, 503);
@@ -51,6 +52,9 @@ fn who_waited_too_long_is_told_and_keeps_the_connection() {
             "{}",
             refused.text()
         );
+        let id = refused.header("x-request-id").unwrap();
+        assert_eq!(gateway.event(id)["reason"], "overload");
+        assert!(ids.insert(id.to_owned()), "the same id twice: {id}");
     }
     // The other of the two came before its connection was ready for it: it waited for the one ahead of it.
     assert_eq!(conns[2].response().unwrap().status, 200);

@@ -94,14 +94,14 @@ async def attached(endpoint, folder, walk):
         await walk(browser)
 
 
-def browsing(walk, folder=None):
-    """Starts a browser with a profile of its own, and walks. Pictures go into the folder."""
+def browsing(walk, folder=None, more=()):
+    """Starts a browser with a profile of its own and more arguments, and walks. Pictures go into the folder."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program, "chromium is missing: run deploy/test.sh"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                      "--disable-background-networking", "--disable-component-update", "--window-size=900,1100",
-                     "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+                     "--remote-debugging-port=0", f"--user-data-dir={profile}", *more, "about:blank"]
         process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port = pathlib.Path(profile) / "DevToolsActivePort"
