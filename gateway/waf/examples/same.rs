@@ -1,6 +1,7 @@
 //! Holds the engine against itself: for recorded requests, what the compiled plans find must be what asking every rule
-//! one by one finds. `same DIR TESTS.jsonl [PARANOIA] [list]`, with the files of the `conformance` example; `list` prints
-//! what each request matched, for comparing two versions.
+//! one by one finds. `same DIR TESTS.jsonl [PARANOIA] [list]`: a request a line, with its `name`, the lists of bytes
+//! `method`, `uri`, `version` and `data`, `headers` as pairs of such lists, and a `response` (`status`, `headers`, `body`) or
+//! null; `list` prints what each request matched, for comparing two versions.
 
 #[path = "support/mod.rs"]
 mod support;
