@@ -13,7 +13,6 @@ so that what else the machine does hits everyone; the median round counts.
 
 import argparse
 import datetime
-import os
 import pathlib
 import re
 import shlex

@@ -43,7 +43,7 @@ def overload(bench):
     pool = rules.pool(folder, rules.document, 9 << 10)
     waf = f"waf, rules: [{conf}]"
     rows = []
-    for queue in ("8ms", "0s"):
+    for queue in ("20ms", "0s"):
         policy = f'checks: {{it: {{check: {waf}}}}}\nroutes: [{{name: all, match: {{path: "/*"}}, to: app, use: [it], public: bench}}]\n'
         one = bench.start("palisade", Setup(policy=policy, limits=f", queue: {queue}"), bench.origin())
         rows.append([f"`queue: {queue}`", *overloaded(bench, queue, one, pool, {"connections": 400})])

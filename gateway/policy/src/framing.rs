@@ -61,7 +61,8 @@ impl From<&crate::settings::Hardening> for Caps {
     }
 }
 
-/// Why a header is refused. All of these close the connection.
+/// Why a header is refused. All of these close the connection; a request that is turned away before anything is read of
+/// it (`limits.queue`) is not looked at for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// The stable reason.

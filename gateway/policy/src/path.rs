@@ -162,6 +162,18 @@ pub fn canonical_with<'a>(
     Ok(out)
 }
 
+/// A canonical path as the most lenient of applications finds a page by it; for what closes a door, whatever the policy says
+/// of paths.
+#[must_use]
+pub fn loose<'a>(canonical: &'a str, out: &'a mut String) -> &'a str {
+    let rules = Rules {
+        case: Case::Fold,
+        trailing_slash: TrailingSlash::Ignore,
+        ..Rules::default()
+    };
+    compared(canonical, rules, out)
+}
+
 /// What routes and limits compare of a canonical path. `out` is scratch: it is written only when letters change.
 #[must_use]
 pub fn compared<'a>(canonical: &'a str, rules: Rules, out: &'a mut String) -> &'a str {
@@ -174,12 +186,11 @@ pub fn compared<'a>(canonical: &'a str, rules: Rules, out: &'a mut String) -> &'
         return path;
     }
     out.clear();
-    // By way of upper case: some letters, such as the long s, have a lower case of their own and share the upper one.
-    out.extend(
-        path.chars()
-            .flat_map(char::to_uppercase)
-            .flat_map(char::to_lowercase),
-    );
+    // By way of upper case, since the long s has a lower case of its own and shares the upper one; and of lower case
+    // before that, since the capital sharp s is its own upper case.
+    let lower = path.chars().flat_map(char::to_lowercase);
+    let upper = lower.flat_map(char::to_uppercase);
+    out.extend(upper.flat_map(char::to_lowercase));
     out
 }
 

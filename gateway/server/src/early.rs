@@ -80,7 +80,7 @@ pub(crate) fn again(running: &Running, refusal: &Refusal) -> (RequestId, Vec<u8>
             .take()
             .filter(|mould| (mould.version, mould.reason) == (version, refusal.reason));
         let mould = known.unwrap_or_else(|| Mould::new(running, refusal, version));
-        let answer = mould.cast(id.as_str());
+        let answer = mould.cast(id.as_str(), refusal.method == "HEAD");
         *last = Some(mould);
         answer
     });
@@ -93,22 +93,28 @@ struct Mould {
     reason: Reason,
     bytes: BytesMut,
     ids: Vec<usize>,
+    /// Where the body begins.
+    body: usize,
 }
 
 impl Mould {
     fn new(running: &Running, refusal: &Refusal, version: u64) -> Self {
         let (id, bytes) = answer(running, refusal, Connected::Stays);
         let ids = memchr::memmem::find_iter(&bytes, id.as_str()).collect();
+        let body = memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
         Self {
             version,
             reason: refusal.reason,
             bytes,
             ids,
+            body,
         }
     }
 
-    fn cast(&self, id: &str) -> Vec<u8> {
-        let mut answer = self.bytes.to_vec();
+    /// `silent`: without the body, which the answer to a HEAD only announces.
+    fn cast(&self, id: &str, silent: bool) -> Vec<u8> {
+        let end = if silent { self.body } else { self.bytes.len() };
+        let mut answer = self.bytes.get(..end).unwrap_or_default().to_vec();
         for &at in &self.ids {
             if let Some(place) = answer.get_mut(at..at + id.len()) {
                 place.copy_from_slice(id.as_bytes());

@@ -46,6 +46,9 @@ pub(super) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
+/// Two ticks of the slowest clock that kernels are built with.
+const QUEUE: Duration = Duration::from_millis(20);
+
 pub(super) fn duration(
     at: &Path,
     value: Option<scalar::Duration>,
@@ -154,6 +157,10 @@ fn deadlines(spec: &spec::Limits, to: &mut Hardening, faults: &mut Faults) {
     ];
     for (key, value, field, bounds) in table {
         *field = duration(&limit(key), value, *field, bounds, faults);
+    }
+    if !to.queue.is_zero() && to.queue < QUEUE {
+        let message = "at least 20ms, or 0s for never: the kernel's clock for this is no finer";
+        faults.error(limit("queue"), message);
     }
 }
 

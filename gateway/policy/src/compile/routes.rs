@@ -1,6 +1,5 @@
 //! Routes: what they match, which checks they ask in which mode, where they go.
 
-use crate::scalar;
 use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
@@ -15,6 +14,7 @@ use crate::key;
 use crate::policy::{Route, Skipped};
 use crate::route::pattern::{HeaderPattern, HostPattern, Matcher, PathPattern};
 use crate::run::{Plan, Step, Target};
+use crate::scalar;
 use crate::spec;
 use crate::yaml::{Node, Value, de, suggest};
 

@@ -198,6 +198,7 @@ fn compared_is_what_an_application_finds_the_same_page_by() {
             "/\u{212a}elvin/\u{17f}",
         ),
         ("/a%2Fb/", "/a%2fb/", "/a%2Fb"),
+        ("/Stra\u{1e9e}e", "/strasse", "/Stra\u{1e9e}e"),
     ] {
         assert_eq!(compare(path, Case::Keep, TrailingSlash::Keep), path);
         assert_eq!(compare(path, Case::Fold, TrailingSlash::Keep), folded);
@@ -223,6 +224,19 @@ fn rules() -> impl Strategy<Value = Rules> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn what_is_compared_is_a_fixed_point(letters in prop::collection::vec(any::<char>(), 0..20)) {
+        let path: String = std::iter::once('/').chain(letters).collect();
+        let rules = Rules { case: Case::Fold, ..Rules::default() };
+        let (mut once, mut twice) = (String::new(), String::new());
+        let once = compared(&path, rules, &mut once);
+        prop_assert_eq!(compared(once, rules, &mut twice), once);
+        for fold in [str::to_lowercase, str::to_uppercase] {
+            let (other, mut out) = (fold(&path), String::new());
+            prop_assert_eq!(compared(&other, rules, &mut out), once);
+        }
+    }
 
     #[test]
     fn canonical_is_a_fixed_point(raw in hostile(), rules in rules()) {

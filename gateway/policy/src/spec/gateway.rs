@@ -169,7 +169,8 @@ pub(crate) struct Limits {
     pub(crate) keepalive_requests: Option<u64>,
     /// How long an HTTP/1 request may have waited for the gateway itself when more comes than it can judge: beyond that it is
     /// refused at once (503 with Retry-After), and the others are served in time. Twice what a request takes on a quiet day
-    /// is tight, the patience of the clients is loose. Default: 5s, at most 1m; 0s: never refused for that.
+    /// is tight, the patience of the clients is loose. Default: 5s, 20ms to 1m; 0s: never refused
+    /// for that.
     pub(crate) queue: Option<Duration>,
     /// How long a connection may wait for its next request. Default: 60s, at most 1h.
     pub(crate) idle_timeout: Option<Duration>,

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use policy::decision::Reason;
 use tokio::time::Instant;
 
@@ -79,6 +80,10 @@ pub(super) fn skip(wire: &mut Wire, head: usize, fence: &Fence) -> bool {
         }
     }
     let _ = wire.ahead().split_to(whole);
+    if wire.ahead().is_empty() {
+        // An idle connection keeps no buffer.
+        *wire.ahead() = BytesMut::new();
+    }
     true
 }
 

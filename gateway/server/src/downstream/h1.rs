@@ -44,7 +44,8 @@ pub(crate) async fn serve(running: &Running, connection: &Arc<Connection>, wire:
                 let refusal = busy::refusal(wire.ahead().get(..head).unwrap_or_default());
                 served += 1;
                 let last = served >= limits.keepalive_requests;
-                if last || !busy::skip(&mut wire, head, &fence) {
+                let ends = last || *running.draining.borrow();
+                if ends || !busy::skip(&mut wire, head, &fence) {
                     return refuse(running, connection, *wire, &refusal).await;
                 }
                 if turn_away(running, connection, &mut wire, &refusal).await {

@@ -386,13 +386,9 @@ fn a_real_browser_logs_in_over_tls() {
         .arg(pictures);
     let said = stdout(&mut walk);
     assert!(said.contains("walked"), "{said}");
-    let targets: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
-    assert!(
-        targets
-            .iter()
-            .all(|target| ["/orders?a=1&b=2", "/write", "/favicon.ico"].contains(&&**target)),
-        "{targets:?}"
-    );
+    let mut targets: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    targets.retain(|target| target != "/favicon.ico");
+    assert_eq!(targets, ["/orders?a=1&b=2", "/write"]);
     assert_eq!(told(&gateway, "session_started")["user"], "ann");
 }
 

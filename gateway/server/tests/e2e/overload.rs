@@ -9,14 +9,14 @@ use crate::support::raw::{get, post, post_chunked};
 use crate::support::{Conn, Gateway, Origin, Plan, Step, exchange, until};
 
 fn plan(origin: &Origin) -> Plan {
-    Plan::open(origin.address).top("limits: {queue: 1s}")
+    Plan::open(origin.address).top("limits: {queue: 2s}")
 }
 
 /// What happens while the gateway has no time for longer than requests may wait.
 fn without_time(gateway: &Gateway, meanwhile: impl FnOnce()) {
     gateway.signal("STOP");
     meanwhile();
-    sleep(Duration::from_millis(1500));
+    sleep(Duration::from_millis(3500));
     gateway.signal("CONT");
 }
 
@@ -84,6 +84,22 @@ fn who_waited_too_long_is_told_and_keeps_the_connection() {
     gateway.metric_reaches("palisade_requests_total", &[("reason", "overload")], 4.0);
 }
 
+/// The answer to a HEAD announces a body that does not come: what follows is the next answer.
+#[test]
+fn the_answer_to_a_head_has_no_body() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(&plan(&origin));
+    let mut conn = Conn::open(gateway.http);
+    without_time(&gateway, || {
+        conn.write("HEAD /waited HTTP/1.1\r\nHost: app.test\r\n\r\n");
+    });
+    let refused = conn.head().unwrap();
+    assert_eq!(refused.status, 503);
+    assert_ne!(refused.header("content-length"), Some("0"));
+    conn.write(get("/after", ""));
+    assert_eq!(conn.response().unwrap().status, 200);
+}
+
 #[test]
 fn what_is_not_here_as_a_whole_closes_the_connection() {
     let origin = Origin::start();
@@ -93,6 +109,7 @@ fn what_is_not_here_as_a_whole_closes_the_connection() {
         get("/a", "Connection: close\r\n").into_bytes(),
         post_chunked("/b", "", b"abc", 1),
         post("/c", "", &large),
+        b"POST /d HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\nabc".to_vec(),
     ];
     let mut conns: Vec<Conn> = requests.iter().map(|_| Conn::open(gateway.http)).collect();
     for conn in &mut conns {
@@ -131,7 +148,7 @@ fn a_request_behind_a_slow_one_of_its_own_is_served() {
     let gateway = Gateway::start(&plan(&origin));
     let mut conn = Conn::open(gateway.http);
     conn.write([get("/slow", ""), get("/next", "")].concat());
-    sleep(Duration::from_millis(1500));
+    sleep(Duration::from_millis(3500));
     origin.open("slow");
     for _ in 0..2 {
         assert_eq!(conn.response().unwrap().status, 200);

@@ -5,6 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
+use crate::path;
 use crate::answered::{self, Described, Heard};
 use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
@@ -109,12 +110,16 @@ fn request(text: &str) -> Result<(Option<Method>, String), String> {
 impl Watch {
     /// Whether this is an attempt.
     pub(super) fn is_attempt(&self, request: &Request<'_>) -> bool {
-        let path = request.path.as_bytes();
+        let here = request.path.as_bytes();
         let short = request.path.trim_end_matches('/').as_bytes();
+        let (mut one, mut two) = (String::new(), String::new());
+        let loose = path::loose(request.path, &mut one).as_bytes();
         self.requests.iter().any(|(method, pattern)| {
-            let pattern = pattern.as_bytes();
+            let glob = pattern.as_bytes();
             method.as_ref().is_none_or(|method| method == request.method)
-                && (answered::glob_folded(pattern, path) || answered::glob_folded(pattern, short))
+                && (answered::glob_folded(glob, here)
+                    || answered::glob_folded(glob, short)
+                    || answered::glob_folded(path::loose(pattern, &mut two).as_bytes(), loose))
         })
     }
 

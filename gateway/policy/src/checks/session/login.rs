@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::path;
 use crate::answered::{self, Described, Heard};
 use crate::checks::Turn;
 use crate::context::Context;
@@ -96,12 +97,11 @@ impl Requests {
     /// Whether it is one of them to some application, whatever the case and with a slash at the end: what follows closes
     /// a door.
     pub(super) fn has_like(&self, request: &Request<'_>) -> bool {
-        let bare = |path: &str| path.trim_end_matches('/').to_owned();
-        let is = |(method, path): &(Option<Method>, String)| {
-            method.as_ref().is_none_or(|method| method == request.method)
-                && bare(path).eq_ignore_ascii_case(request.path.trim_end_matches('/'))
-        };
-        self.0.iter().any(is)
+        let (mut one, mut two) = (String::new(), String::new());
+        let asked = path::loose(request.path, &mut one);
+        self.0.iter().any(|(method, own)| {
+            method.as_ref().is_none_or(|method| method == request.method) && path::loose(own, &mut two) == asked
+        })
     }
 
     /// Each, for the loader.
