@@ -37,10 +37,19 @@ pub(super) struct Spec {
     passed: Option<answered::Spec>,
 }
 
+/// A request that is an attempt.
+#[derive(Debug)]
+struct Attempt {
+    method: Option<Method>,
+    glob: String,
+    /// The same for what [`path::loose`] makes of a path.
+    loose: String,
+}
+
 /// Ready to be held against requests and answers.
 #[derive(Debug)]
 pub(super) struct Watch {
-    requests: Vec<(Option<Method>, String)>,
+    requests: Vec<Attempt>,
     user: Vec<Field>,
     failed: Option<Described>,
     passed: Option<Described>,
@@ -88,7 +97,7 @@ impl Spec {
     }
 }
 
-fn request(text: &str) -> Result<(Option<Method>, String), String> {
+fn request(text: &str) -> Result<Attempt, String> {
     let wrong = || format!("`{text}` is no request: write `POST /login`, or a path alone");
     let (method, path) = match text.split_once(' ') {
         Some((method, path)) => (Some(method), path.trim()),
@@ -104,7 +113,8 @@ fn request(text: &str) -> Result<(Option<Method>, String), String> {
         Some(_) => return Err(wrong()),
     };
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-    Ok((method, path.to_owned()))
+    let loose = path::loose(path, &mut String::new()).to_owned();
+    Ok(Attempt { method, glob: path.to_owned(), loose })
 }
 
 impl Watch {
@@ -112,14 +122,14 @@ impl Watch {
     pub(super) fn is_attempt(&self, request: &Request<'_>) -> bool {
         let here = request.path.as_bytes();
         let short = request.path.trim_end_matches('/').as_bytes();
-        let (mut one, mut two) = (String::new(), String::new());
-        let loose = path::loose(request.path, &mut one).as_bytes();
-        self.requests.iter().any(|(method, pattern)| {
-            let glob = pattern.as_bytes();
-            method.as_ref().is_none_or(|method| method == request.method)
+        let mut scratch = String::new();
+        let loose = path::loose(request.path, &mut scratch).as_bytes();
+        self.requests.iter().any(|own| {
+            let glob = own.glob.as_bytes();
+            own.method.as_ref().is_none_or(|method| method == request.method)
                 && (answered::glob_folded(glob, here)
                     || answered::glob_folded(glob, short)
-                    || answered::glob_folded(path::loose(pattern, &mut two).as_bytes(), loose))
+                    || answered::glob_folded(own.loose.as_bytes(), loose))
         })
     }
 

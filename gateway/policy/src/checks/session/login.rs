@@ -55,9 +55,9 @@ pub(super) struct EndSpec {
     request: OneOrMany<String>,
 }
 
-/// Requests by method and path.
+/// Requests by method and path, and what [`path::loose`] makes of that.
 #[derive(Debug, Default)]
-pub(super) struct Requests(Vec<(Option<Method>, String)>);
+pub(super) struct Requests(Vec<(Option<Method>, String, String)>);
 
 /// Ready to be held against requests and answers.
 #[derive(Debug)]
@@ -76,7 +76,10 @@ impl Requests {
         let mut requests = Vec::new();
         for text in &texts.0 {
             match request(text) {
-                Some(known) => requests.push(known),
+                Some((method, own)) => {
+                    let loose = path::loose(&own, &mut String::new()).to_owned();
+                    requests.push((method, own, loose));
+                }
                 None => context.error(at.clone(), format!("`{text}` is no request: write `POST /login`, or a path alone")),
             }
         }
@@ -88,7 +91,7 @@ impl Requests {
 
     /// Whether it is one of them, to the letter: what follows opens a door.
     pub(super) fn has(&self, request: &Request<'_>) -> bool {
-        let is = |(method, path): &(Option<Method>, String)| {
+        let is = |(method, path, _): &(Option<Method>, String, String)| {
             method.as_ref().is_none_or(|method| method == request.method) && path == request.path
         };
         self.0.iter().any(is)
@@ -97,16 +100,16 @@ impl Requests {
     /// Whether it is one of them to some application, whatever the case and with a slash at the end: what follows closes
     /// a door.
     pub(super) fn has_like(&self, request: &Request<'_>) -> bool {
-        let (mut one, mut two) = (String::new(), String::new());
-        let asked = path::loose(request.path, &mut one);
-        self.0.iter().any(|(method, own)| {
-            method.as_ref().is_none_or(|method| method == request.method) && path::loose(own, &mut two) == asked
+        let mut scratch = String::new();
+        let asked = path::loose(request.path, &mut scratch);
+        self.0.iter().any(|(method, _, loose)| {
+            method.as_ref().is_none_or(|method| method == request.method) && loose == asked
         })
     }
 
     /// Each, for the loader.
     pub(super) fn each(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
-        self.0.iter().map(|(method, path)| (method.as_ref(), path.as_str()))
+        self.0.iter().map(|(method, path, _)| (method.as_ref(), path.as_str()))
     }
 }
 
