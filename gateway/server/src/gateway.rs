@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use policy::Loaded;
 use policy::settings::{ListenAddress, Settings, WhenFull};
@@ -26,9 +26,6 @@ const WAITING_LINES: usize = 16 << 10;
 
 /// How long the last lines may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(5);
-
-/// How long handing the sockets over may take.
-const HAND_OVER: Duration = Duration::from_secs(30);
 
 /// How to serve, beyond what the policy says.
 #[derive(Debug)]
@@ -173,7 +170,8 @@ impl Gateway {
         let runtime = runtime.enable_all().thread_name("serve").build();
         let runtime = runtime.map_err(|why| why.to_string())?;
         let _inside = runtime.enter();
-        self.hear_signals()
+        let ends = self
+            .hear_signals()
             .map_err(|why| format!("signals: {why}"))?;
         self.shared.start_store();
         tokio::spawn(self.started());
@@ -183,7 +181,9 @@ impl Gateway {
             upgrade: options.upgrade,
         };
         runtime.block_on(self.shared.store().reached());
-        let served = runtime.block_on(serve::serve(Arc::clone(&self.shared), options));
+        let ending = |word| self.ending(word);
+        let served = serve::serve(Arc::clone(&self.shared), options, ends, ending);
+        let served = runtime.block_on(served);
         let detail = served.as_ref().err().map_or("ended", String::as_str);
         tell(&self.shared, &self.watch, Kind::Stopped, detail);
         self.watch.events.flush(LAST_LINES);
@@ -215,9 +215,8 @@ impl Gateway {
         }
     }
 
-    /// SIGHUP reads the policy again, SIGUSR1 opens the events file again; the ending ones are only written down here,
-    /// the traffic side acts on them.
-    fn hear_signals(&self) -> std::io::Result<()> {
+    /// SIGHUP reads the policy again, SIGUSR1 opens the events file again; the traffic side acts on those that end it.
+    fn hear_signals(&self) -> std::io::Result<serve::Ends> {
         let mut reload = signal(SignalKind::hangup())?;
         let reloader = Arc::clone(&self.reloader);
         tokio::spawn(async move {
@@ -235,25 +234,22 @@ impl Gateway {
                 events.reopen();
             }
         });
-        for (kind, word) in [
-            (SignalKind::terminate(), "SIGTERM"),
-            (SignalKind::interrupt(), "SIGINT"),
-            (SignalKind::quit(), "SIGQUIT"),
-        ] {
-            let mut ending = signal(kind)?;
-            let end = Ending {
-                shared: Arc::clone(&self.shared),
-                watch: Arc::clone(&self.watch),
-                admin: self.admin.clone(),
-                word,
-            };
-            tokio::spawn(async move {
-                while ending.recv().await.is_some() {
-                    end.heard().await;
-                }
-            });
+        serve::Ends::hear()
+    }
+
+    /// No more connections are taken, by that signal.
+    fn ending(&self, word: &'static str) {
+        let open = self.shared.connections();
+        log::info!("{word}: no more connections, {open} to end");
+        self.watch.events.emit(&Event {
+            time: unix_ms(),
+            kind: Kind::Stopping,
+            detail: word,
+            ..Event::default()
+        });
+        if word == "SIGQUIT" {
+            self.admin.iter().for_each(|admin| admin.close());
         }
-        Ok(())
     }
 }
 
@@ -268,38 +264,6 @@ fn tell(shared: &Shared, watch: &Watch, kind: Kind, detail: &str) {
         detail,
         ..Event::default()
     });
-}
-
-/// What is written down when a signal asks for the end.
-struct Ending {
-    shared: Arc<Shared>,
-    watch: Arc<Watch>,
-    admin: Option<Arc<admin::Listening>>,
-    word: &'static str,
-}
-
-impl Ending {
-    /// A hand-over may fail, and then nothing ends: what counts is that no more connections are taken.
-    async fn heard(&self) {
-        let begun = Instant::now();
-        while self.shared.ready() {
-            if begun.elapsed() > HAND_OVER {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let open = self.shared.connections();
-        log::info!("{}: no more connections, {open} to end", self.word);
-        self.watch.events.emit(&Event {
-            time: unix_ms(),
-            kind: Kind::Stopping,
-            detail: self.word,
-            ..Event::default()
-        });
-        if self.word == "SIGQUIT" {
-            self.admin.iter().for_each(|admin| admin.close());
-        }
-    }
 }
 
 fn watch(

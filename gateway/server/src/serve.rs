@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::downstream::listen::Open;
@@ -38,12 +38,38 @@ pub(crate) struct Running {
     pub draining: ShutdownWatch,
 }
 
-/// Serves until SIGTERM, SIGINT (both drain) or SIGQUIT (hands over the sockets, then drains). Runs inside a tokio
-/// runtime of the caller; SIGHUP and SIGUSR1 are the caller's.
+/// The signals that end a gateway: SIGTERM, SIGINT (both drain) and SIGQUIT (hands over the sockets, then drains).
+pub struct Ends {
+    term: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Ends {
+    /// Listens from now on, so that one which comes while the gateway starts is not lost. Inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the signals cannot be heard.
+    pub fn hear() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+}
+
+/// Serves until a signal ends it, then tells `ending` which one, before what is in flight is waited for. Runs inside a
+/// tokio runtime of the caller; SIGHUP and SIGUSR1 are the caller's.
 ///
 /// # Errors
 /// A sentence when a listener cannot be opened or a certificate cannot be used.
-pub async fn serve(shared: Arc<Shared>, options: Options) -> Result<(), String> {
+pub async fn serve(
+    shared: Arc<Shared>,
+    options: Options,
+    ends: Ends,
+    ending: impl FnOnce(&'static str),
+) -> Result<(), String> {
     let (drain, draining) = watch::channel(false);
     let listeners = open(&shared, &options).await?;
     let running = Arc::new(Running {
@@ -60,15 +86,16 @@ pub async fn serve(shared: Arc<Shared>, options: Options) -> Result<(), String> 
         tasks.spawn(async move { listener.run(&running).await });
     }
     running.shared.set_ready(true);
-    let ended = until_signal(&listeners, options.upgrade_folder.as_deref()).await;
+    let word = until_signal(ends, &listeners, options.upgrade_folder.as_deref()).await;
     running.shared.set_ready(false);
+    ending(word);
     // Nobody listens any more only when every connection is gone already.
     let _ = drain.send(true);
     // A socket that stayed open would go on taking connections in the kernel that nobody serves.
     drop(listeners);
     finish(&running).await;
     tasks.shutdown().await;
-    ended
+    Ok(())
 }
 
 async fn open(shared: &Shared, options: &Options) -> Result<Vec<Arc<Open>>, String> {
@@ -128,18 +155,18 @@ fn app(shared: &Arc<Shared>) -> App {
     pingora_proxy::http_proxy(&Arc::new(conf), proxy)
 }
 
-/// Waits for a signal that ends the gateway. A hand-over that fails leaves it running.
-async fn until_signal(listeners: &[Arc<Open>], folder: Option<&Path>) -> Result<(), String> {
-    let hear = |kind| signal(kind).map_err(|why| format!("signals: {why}"));
-    let mut term = hear(SignalKind::terminate())?;
-    let mut interrupt = hear(SignalKind::interrupt())?;
-    let mut quit = hear(SignalKind::quit())?;
+/// The signal that ends the gateway. A hand-over that fails leaves it running.
+async fn until_signal(
+    mut ends: Ends,
+    listeners: &[Arc<Open>],
+    folder: Option<&Path>,
+) -> &'static str {
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = quit.recv() => match hand_over(listeners, folder).await {
-                Ok(()) => return Ok(()),
+            _ = ends.term.recv() => return "SIGTERM",
+            _ = ends.interrupt.recv() => return "SIGINT",
+            _ = ends.quit.recv() => match hand_over(listeners, folder).await {
+                Ok(()) => return "SIGQUIT",
                 Err(why) => log::error!("sockets were not handed over, serving on: {why}"),
             },
         }

@@ -35,6 +35,22 @@ fn sigterm_drains_and_ends_with_success() {
     gateway.line("the end is announced", |line| line["event"] == "stopping");
 }
 
+/// The end of an idle gateway comes at once: what announces it must not be lost to it.
+#[test]
+fn the_end_is_announced_before_it() {
+    let origin = Origin::start();
+    for signal in ["TERM", "INT"] {
+        let mut gateway = Gateway::start(&Plan::open(origin.address));
+        gateway.signal(signal);
+        assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.stderr());
+        let stopped = gateway.line("the end", |line| line["event"] == "stopped");
+        let lines = gateway.lines();
+        let told = lines.iter().position(|line| line["event"] == "stopping");
+        let ended = lines.iter().position(|line| *line == stopped);
+        assert!(told.is_some() && told < ended, "{signal}: {lines:?}");
+    }
+}
+
 #[test]
 fn draining_ends_at_its_limit() {
     let origin = waiting();

@@ -61,6 +61,14 @@ impl Gateway {
     /// Starts and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(plan: &Plan) -> Self {
+        let mut gateway = Self::launch(plan);
+        gateway.wait_ready();
+        gateway
+    }
+
+    /// Starts and does not wait.
+    #[track_caller]
+    pub(crate) fn launch(plan: &Plan) -> Self {
         let ports = [Port::take(), Port::take(), Port::take()];
         let [http, tls, admin] = [&ports[0], &ports[1], &ports[2]].map(Port::address);
         let folder = tempfile::tempdir().unwrap();
@@ -73,7 +81,7 @@ impl Gateway {
         let lines = Arc::default();
         let stderr = Arc::default();
         collect(&mut child, &lines, &stderr);
-        let mut gateway = Self {
+        Self {
             child,
             folder,
             http,
@@ -83,9 +91,7 @@ impl Gateway {
             lines,
             stderr,
             _ports: ports,
-        };
-        gateway.wait_ready();
-        gateway
+        }
     }
 
     #[track_caller]
