@@ -174,6 +174,44 @@ fn five_failures_ban_the_address_everywhere_and_the_user_at_the_login() {
     gateway.refused_for("too_many_failures");
 }
 
+/// An application may fold more letters than those of ASCII: `ſ` is a small s, `K` (the Kelvin sign) a small k.
+#[test]
+fn the_log_in_is_guarded_in_every_spelling_of_its_path() {
+    let origin = Origin::scripted(|_| {
+        vec![
+            Step::ReadBody,
+            Step::Send(answer(302, "Location: /login?error=1\r\n", b"")),
+        ]
+    });
+    let watch = "request: POST /sign/check, user: form.email, failed: {status: 302}";
+    let rule = "{when: 3 in 5m by user, ban: {user: 15m}}";
+    let guard = format!("{{check: failures, watch: {{{watch}}}, rules: [{rule}]}}");
+    let plan = Plan::checked(origin.address, &guard).top("trusted_proxies: [127.0.0.1]");
+    let gateway = Gateway::start(&plan);
+    let send = |path: &str, user: &str| {
+        let login = Login {
+            path,
+            user,
+            ..Login::default()
+        };
+        login.send(&gateway).status
+    };
+    let spellings = [
+        "/SIGN/Check/",
+        "/%C5%BFign/check",
+        "/sign/chec%E2%84%AA",
+        "/%53ign//check",
+    ];
+    for (number, path) in spellings.into_iter().enumerate() {
+        let user = format!("user{number}");
+        assert_eq!(send(path, &user), 302);
+        assert_eq!(send("/sign/check", &user), 302);
+        assert_eq!(send(path, &user), 302, "{path}");
+        assert_eq!(send("/sign/check", &user), 429, "{path} was not counted");
+        assert_eq!(send(path, &user), 429, "{path} gets past the ban");
+    }
+}
+
 #[test]
 fn a_json_api_is_guarded_alike() {
     let origin = application();
