@@ -4,17 +4,43 @@
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ByteSet([u64; 4]);
 
+/// By byte: the set of it alone. Two loads a byte, where setting a bit in memory waits for the byte before: most bytes of
+/// a value are letters, whose bits share a word.
+static ALONE: [ByteSet; 256] = {
+    let mut alone = [ByteSet::EMPTY; 256];
+    let mut rest: &mut [ByteSet] = &mut alone;
+    let mut byte = 0;
+    while let [first, tail @ ..] = rest {
+        *first = ByteSet::alone(byte);
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    alone
+};
+
 impl ByteSet {
     pub(crate) const EMPTY: Self = Self([0; 4]);
     pub(crate) const ALL: Self = Self([u64::MAX; 4]);
 
+    const fn alone(byte: u8) -> Self {
+        let bit = 1 << (byte & 63);
+        match byte >> 6 {
+            0 => Self([bit, 0, 0, 0]),
+            1 => Self([0, bit, 0, 0]),
+            2 => Self([0, 0, bit, 0]),
+            _ => Self([0, 0, 0, bit]),
+        }
+    }
+
     /// The distinct bytes of `text`.
     pub(crate) fn of(text: &[u8]) -> Self {
-        let mut words = [0u64; 4];
+        let mut words = [0; 4];
         for &byte in text {
-            // The mask keeps the index inside the array, so the compiler drops the bounds check.
-            if let Some(word) = words.get_mut(usize::from(byte >> 6) & 3) {
-                *word |= 1 << (byte & 63);
+            // A byte is a place of the table, so the compiler drops the check.
+            if let Some(Self(alone)) = ALONE.get(usize::from(byte)) {
+                for (word, more) in words.iter_mut().zip(alone) {
+                    *word |= more;
+                }
             }
         }
         Self(words)

@@ -25,7 +25,7 @@ use crate::{
     rule::{Effect, Link, Phase, Rule, Test},
     scores::Scores,
     text::Names,
-    variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables},
+    variable::{FROM_BODY, FROM_RESPONSE, Selector, Target, Variable, Variables, WRITTEN},
 };
 
 /// The compiled form of a list of rules.
@@ -81,8 +81,9 @@ impl Reading {
 }
 
 impl Program {
-    pub(crate) fn new(rules: Vec<Rule>, names: Names) -> Result<Self, String> {
+    pub(crate) fn new(mut rules: Vec<Rule>, names: Names) -> Result<Self, String> {
         static SERIALS: AtomicU64 = AtomicU64::new(1);
+        find_slots(&mut rules, &names);
         let lists = rules.iter().map(reads::lists_matches).collect();
         let mut folded = fold::fold(&rules, &names);
         let mut planner = Planner::default();
@@ -143,6 +144,22 @@ impl Program {
     /// Bytes held by the automaton of literals.
     pub(crate) fn memory(&self) -> usize {
         self.literals.memory()
+    }
+}
+
+/// Which of the names that rules write a pattern takes, is the same for every request.
+fn find_slots(rules: &mut [Rule], names: &Names) {
+    let links = rules.iter_mut().flat_map(|rule| &mut rule.links);
+    for target in links.flat_map(|link| &mut link.targets) {
+        if !matches!(target.selector, Selector::Pattern(_)) {
+            continue;
+        }
+        let written = target.variables.and(WRITTEN).iter();
+        let known = written.flat_map(|scope| names.iter(scope));
+        let own = known.filter(|(name, _)| target.selector.takes(name));
+        let mut slots: Vec<u16> = own.map(|(_, slot)| slot).collect();
+        slots.sort_unstable();
+        target.slots = slots.into();
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn target(text: &str) -> Result<Target, String> {
         count: false,
         label: "",
         slot: None,
+        slots: Box::default(),
     })
 }
 

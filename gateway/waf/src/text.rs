@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
+use ahash::RandomState;
+
 use crate::variable::{Target, Variable};
 
 /// Numbers for the names of what rules write, per collection. Names are blind to case.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// By collection, in the order of `place`.
-    of: [HashMap<Box<[u8]>, u16>; 8],
+    of: [HashMap<Box<[u8]>, u16, RandomState>; 8],
     /// The collection and the name of each slot.
     slots: Vec<(Variable, Box<[u8]>)>,
 }

@@ -386,6 +386,8 @@ pub(crate) struct Target {
     pub(crate) label: &'static str,
     /// Of a transaction variable asked for by name.
     pub(crate) slot: Option<u16>,
+    /// Of written variables asked for by a pattern: those with slots that it takes, once all rules are read.
+    pub(crate) slots: Box<[u16]>,
 }
 
 impl Target {

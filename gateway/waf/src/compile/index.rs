@@ -6,32 +6,27 @@ use crate::bytes::{ByteSet, bits};
 
 /// Entries as bits.
 pub(crate) type Word = u128;
+/// Entries of which something is enough for their first set of bytes, and for their second.
+type Row = [Word; 2];
 const BITS: usize = Word::BITS as usize;
 
 /// Of longer contents the length tells nothing: no pattern asks for more than a little longer.
 const LENGTHS: usize = 40;
 
-/// What one entry asks of a value before its test is put to it, beyond one byte of a set and a length.
-#[derive(Debug, Default)]
+/// What one entry asks of a value before its test is put to it, beyond a byte of each of two sets and a length: where its
+/// further sets are, each of which shares a byte with the value.
+#[derive(Clone, Copy, Debug, Default)]
 struct Gate {
-    min_len: usize,
-    /// Each shares a byte with the value.
-    sets: Box<[ByteSet]>,
-    /// One of its literals must be found.
-    literal: bool,
-}
-
-impl Gate {
-    fn admits(&self, bytes: ByteSet, length: usize) -> bool {
-        length >= self.min_len && self.sets.iter().all(|set| set.intersects(bytes))
-    }
+    min_len: u32,
+    from: u32,
+    to: u32,
 }
 
 /// As many entries as one word tells apart.
 #[derive(Debug)]
 struct Block {
-    /// Entries that need no particular byte.
-    any: Word,
+    /// Entries that need no particular byte, and no second one.
+    any: Row,
     /// By length: entries with matches that short.
     by_length: [Word; LENGTHS],
     /// By node: entries that sit there.
@@ -47,7 +42,7 @@ struct Block {
 impl Default for Block {
     fn default() -> Self {
         Self {
-            any: 0,
+            any: [0; 2],
             by_length: [0; LENGTHS],
             at_node: Box::new([0; MAX_NODES]),
             gated: 0,
@@ -79,18 +74,21 @@ impl Block {
     }
 }
 
-/// The entries of a plan, for values over one alphabet.
+/// The entries of a plan that can match a value over one alphabet.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
     /// By byte, then by block: entries that it is enough for. What one byte tells lies together.
-    by_byte: Vec<Word>,
+    by_byte: Vec<Row>,
     /// Bytes that some entry needs one of.
     needed: ByteSet,
     gates: Vec<Gate>,
-    /// `entries_of[starts[n]..starts[n + 1]]` wait for literal `n`.
+    sets: Vec<ByteSet>,
+    /// By place here: the entry of the plan, and its node.
+    entries: Vec<(u32, u8)>,
+    /// `places_of[starts[n]..starts[n + 1]]` wait for literal `n`.
     starts: Vec<u32>,
-    entries_of: Vec<u32>,
+    places_of: Vec<u32>,
 }
 
 impl Index {
@@ -104,24 +102,47 @@ impl Index {
         possible: &mut Vec<Word>,
     ) {
         possible.clear();
-        possible.extend(self.blocks.iter().map(|block| block.any));
-        let width = self.blocks.len();
-        for byte in bytes.and(self.needed).iter() {
-            let row = self.by_byte.get(usize::from(byte) * width..);
-            for (word, own) in possible.iter_mut().zip(row.unwrap_or_default()) {
-                *word |= own;
-            }
-        }
+        possible.resize(self.blocks.len(), 0);
+        self.meet(bytes, possible);
         let blocks = self.blocks.iter().zip(self.gates.chunks(BITS));
         for (word, (block, gates)) in possible.iter_mut().zip(blocks) {
             *word &= block.short(length) & block.at(nodes);
             for bit in ones(*word & block.gated) {
                 let gate = gates.get(bit);
-                if !gate.is_some_and(|gate| gate.admits(bytes, length)) {
+                if !gate.is_some_and(|gate| self.admits(*gate, bytes, length)) {
                     *word &= !(1 << bit);
                 }
             }
         }
+    }
+
+    /// Entries of whose first two sets each shares a byte with these.
+    fn meet(&self, bytes: ByteSet, possible: &mut [Word]) {
+        let bytes = bytes.and(self.needed);
+        let width = self.blocks.len();
+        for ((word, block), at) in possible.iter_mut().zip(&self.blocks).zip(0_usize..) {
+            let mut all = block.any;
+            for byte in bytes.iter() {
+                let row = self.by_byte.get(usize::from(byte) * width + at);
+                let [first, second] = row.copied().unwrap_or_default();
+                all = [all[0] | first, all[1] | second];
+            }
+            *word = all[0] & all[1];
+        }
+    }
+
+    fn admits(&self, gate: Gate, bytes: ByteSet, length: usize) -> bool {
+        let sets = self.sets.get(gate.from as usize..gate.to as usize);
+        length >= gate.min_len as usize
+            && sets.is_some_and(|sets| sets.iter().all(|set| set.intersects(bytes)))
+    }
+
+    /// The nodes of what is possible.
+    pub(crate) fn nodes(&self, possible: &[Word]) -> u64 {
+        let words = possible.iter().zip(0_usize..);
+        let places = words.flat_map(|(word, at)| ones(*word).map(move |bit| at * BITS + bit));
+        let node = |place: usize| self.entries.get(place).map_or(0, |(_, node)| 1 << node);
+        places.fold(0, |all, place| all | node(place))
     }
 
     /// Of what is possible leaves the entries at `nodes`.
@@ -136,7 +157,7 @@ impl Index {
         let mut waiting = 0;
         for ((block, word), at) in self.blocks.iter().zip(possible).zip(0_usize..) {
             let free = ones(*word & !block.waiting).map(|bit| at * BITS + bit);
-            entries.extend(free.filter_map(|entry| u32::try_from(entry).ok()));
+            entries.extend(free.filter_map(|place| Some(self.entries.get(place)?.0)));
             *word &= block.waiting;
             waiting |= *word;
         }
@@ -145,12 +166,12 @@ impl Index {
 
     /// Moves those that waited for this literal.
     pub(crate) fn found(&self, literal: u32, possible: &mut [Word], entries: &mut Vec<u32>) {
-        for &entry in self.of_literal(literal) {
-            let word = possible.get_mut(entry as usize / BITS);
-            let bit = 1 << (entry as usize % BITS);
+        for &place in self.of_literal(literal) {
+            let word = possible.get_mut(place as usize / BITS);
+            let bit = 1 << (place as usize % BITS);
             if let Some(word) = word.filter(|word| **word & bit != 0) {
                 *word &= !bit;
-                entries.push(entry);
+                entries.extend(self.entries.get(place as usize).map(|(entry, _)| *entry));
             }
         }
     }
@@ -159,15 +180,9 @@ impl Index {
         let at = literal as usize;
         let bounds = self.starts.get(at).zip(self.starts.get(at + 1));
         bounds
-            .and_then(|(&from, &to)| self.entries_of.get(from as usize..to as usize))
+            .and_then(|(&from, &to)| self.places_of.get(from as usize..to as usize))
             .unwrap_or_default()
     }
-}
-
-/// The numbers of the entries of a set.
-pub(crate) fn numbers(possible: &[Word]) -> impl Iterator<Item = usize> {
-    let words = possible.iter().zip(0_usize..);
-    words.flat_map(|(word, at)| ones(*word).map(move |bit| at * BITS + bit))
 }
 
 fn ones(mut word: Word) -> impl Iterator<Item = usize> {
@@ -181,91 +196,102 @@ fn ones(mut word: Word) -> impl Iterator<Item = usize> {
 /// Builds one; literals get their numbers on the way.
 #[derive(Default)]
 pub(super) struct Builder {
-    entries: Vec<(ByteSet, bool)>,
-    gates: Vec<Gate>,
+    asked: Vec<Asked>,
     waiting: Vec<(u32, u32)>,
 }
 
+/// An entry on its way into an index.
+struct Asked {
+    entry: u32,
+    node: u8,
+    min_len: usize,
+    /// Rarest bytes first.
+    sets: Vec<ByteSet>,
+    /// One of its literals must be found.
+    literal: bool,
+}
+
 impl Builder {
-    /// `None` never matches, but keeps its place.
-    pub(super) fn add(&mut self, requirement: Option<&Requirement>, literals: &mut Collector) {
-        let number = u32::try_from(self.gates.len()).unwrap_or(u32::MAX);
-        let Some(requirement) = requirement else {
-            self.entries.push((ByteSet::EMPTY, false));
-            self.gates.push(Gate::default());
-            return;
-        };
-        let mut sets = requirement.all_sets().into_iter();
-        let first = sets.next();
-        self.entries
-            .push((first.unwrap_or_default(), first.is_none()));
-        self.gates.push(Gate {
+    /// An entry of the plan at that node.
+    pub(super) fn add(
+        &mut self,
+        (entry, node): (u32, u8),
+        requirement: &Requirement,
+        literals: &mut Collector,
+    ) {
+        let place = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
+        self.asked.push(Asked {
+            entry,
+            node,
             min_len: requirement.min_len,
-            sets: sets.collect(),
+            sets: requirement.all_sets(),
             literal: !requirement.literals.is_empty(),
         });
         for literal in &requirement.literals {
-            self.waiting.push((literals.number(literal), number));
+            self.waiting.push((literals.number(literal), place));
         }
     }
 
-    /// `literals` is the number of literals in the whole ruleset, `nodes` has the node of each entry.
-    pub(super) fn build(mut self, literals: usize, nodes: &[u8]) -> Index {
+    /// `literals` is the number of literals in the whole ruleset.
+    pub(super) fn build(mut self, literals: usize) -> Index {
         self.waiting.sort_unstable();
         self.waiting.dedup();
-        let needed = self
-            .entries
-            .iter()
-            .fold(ByteSet::EMPTY, |all, (set, _)| all.union(*set));
-        let blocks = self
-            .gates
-            .chunks(BITS)
-            .zip(self.entries.chunks(BITS))
-            .zip(nodes.chunks(BITS));
-        let width = self.entries.len().div_ceil(BITS);
-        let mut by_byte = vec![0; 256 * width];
-        for (at, (set, _)) in self.entries.iter().enumerate() {
-            for byte in set.iter() {
-                if let Some(word) = by_byte.get_mut(usize::from(byte) * width + at / BITS) {
-                    *word |= 1 << (at % BITS);
+        let width = self.asked.len().div_ceil(BITS);
+        let mut index = Index {
+            blocks: self.asked.chunks(BITS).map(block).collect(),
+            by_byte: vec![[0; 2]; 256 * width],
+            starts: starts(&self.waiting, literals),
+            places_of: self.waiting.into_iter().map(|(_, place)| place).collect(),
+            ..Index::default()
+        };
+        for (at, asked) in self.asked.iter().enumerate() {
+            let mut sets = asked.sets.iter();
+            for (which, set) in sets.by_ref().take(2).enumerate() {
+                index.needed = index.needed.union(*set);
+                for byte in set.iter() {
+                    let row = index.by_byte.get_mut(usize::from(byte) * width + at / BITS);
+                    if let Some(word) = row.and_then(|row| row.get_mut(which)) {
+                        *word |= 1 << (at % BITS);
+                    }
                 }
             }
+            let from = u32::try_from(index.sets.len()).unwrap_or(u32::MAX);
+            index.sets.extend(sets);
+            index.gates.push(Gate {
+                min_len: u32::try_from(asked.min_len).unwrap_or(u32::MAX),
+                from,
+                to: u32::try_from(index.sets.len()).unwrap_or(u32::MAX),
+            });
+            index.entries.push((asked.entry, asked.node));
         }
-        Index {
-            by_byte,
-            blocks: blocks
-                .map(|((gates, entries), nodes)| block(gates, entries, nodes))
-                .collect(),
-            needed,
-            starts: starts(&self.waiting, literals),
-            entries_of: self.waiting.into_iter().map(|(_, entry)| entry).collect(),
-            gates: self.gates,
-        }
+        index
     }
 }
 
-fn block(gates: &[Gate], entries: &[(ByteSet, bool)], nodes: &[u8]) -> Block {
+fn block(asked: &[Asked]) -> Block {
     let mut block = Block::default();
-    for (at, ((gate, (_, any)), node)) in gates.iter().zip(entries).zip(nodes).enumerate() {
+    for (at, asked) in asked.iter().enumerate() {
         let bit = 1 << at;
-        if *any {
-            block.any |= bit;
+        for (which, any) in block.any.iter_mut().enumerate() {
+            if asked.sets.len() <= which {
+                *any |= bit;
+            }
         }
-        for row in block.by_length.iter_mut().skip(gate.min_len) {
+        for row in block.by_length.iter_mut().skip(asked.min_len) {
             *row |= bit;
         }
-        let long = gate.min_len >= LENGTHS;
+        let long = asked.min_len >= LENGTHS;
         if let Some(row) = block.by_length.last_mut().filter(|_| long) {
             *row |= bit;
         }
-        if let Some(row) = block.at_node.get_mut(usize::from(*node)) {
+        if let Some(row) = block.at_node.get_mut(usize::from(asked.node)) {
             *row |= bit;
         }
-        block.nodes |= 1 << node;
-        if long || !gate.sets.is_empty() {
+        block.nodes |= 1 << asked.node;
+        if long || asked.sets.len() > 2 {
             block.gated |= bit;
         }
-        if gate.literal {
+        if asked.literal {
             block.waiting |= bit;
         }
     }

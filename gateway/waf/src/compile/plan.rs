@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     alphabet,
-    index::{self, Index, Word, numbers},
+    index::{self, Index, Word},
     literals::Collector,
     requirement::Requirement,
     triggers::{added, only_moves, triggers},
@@ -117,8 +117,7 @@ impl Plan {
             };
         };
         index.possible(bytes, length, self.nodes, possible);
-        let sits = |entry: usize| self.entries.get(entry).map_or(0, |entry| 1 << entry.node);
-        let sitting = numbers(possible).fold(decoded, |all, entry| all | sits(entry));
+        let sitting = decoded | index.nodes(possible);
         let above = |node: u8| self.above.get(usize::from(node)).copied();
         let nodes = bits(sitting).fold(0, |all, node| all | above(node).unwrap_or_default());
         Live { nodes, exact }
@@ -180,6 +179,7 @@ impl Builder {
         let Some(node) = self.node(&probe.pipeline) else {
             return false;
         };
+        let entry = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry {
             probe: number,
             node,
@@ -192,7 +192,9 @@ impl Builder {
         self.lengths.push(length);
         self.occupied |= 1 << node;
         for (index, requirement) in self.indexes.iter_mut().zip(&probe.requirements) {
-            index.add(requirement.as_ref(), literals);
+            if let Some(requirement) = requirement {
+                index.add((entry, node), requirement, literals);
+            }
         }
         true
     }
@@ -228,12 +230,11 @@ impl Builder {
     pub(crate) fn build(mut self, literals: usize, probes: &[Probe]) -> Plan {
         self.set_least();
         self.mark_multi(probes);
-        let at: Vec<u8> = self.entries.iter().map(|entry| entry.node).collect();
         let mut plan = Plan {
             nodes: u64::MAX >> (MAX_NODES - 1 - self.steps.len()),
             children: vec![0; self.steps.len() + 1],
             occupied: self.occupied,
-            indexes: self.indexes.map(|index| index.build(literals, &at)).into(),
+            indexes: self.indexes.map(|index| index.build(literals)).into(),
             entries: self.entries,
             ..Plan::default()
         };

@@ -120,15 +120,18 @@ impl Values {
         let first =
             |variable: Variable| self.ends.get(variable as usize).map_or(NONE, |ends| ends.0);
         let mut places = [NONE; MOST_PLACES];
+        let mut used = 0;
         let mut present = variables.and(self.present).iter();
         for (place, variable) in places.iter_mut().zip(&mut present) {
             *place = first(variable);
+            used += 1;
         }
-        let rest = present.next().map(|_| 0);
+        let rest = (used == MOST_PLACES && present.next().is_some()).then_some(0);
         Members {
             values: self,
             variables,
             places,
+            used,
             rest,
         }
     }
@@ -173,8 +176,9 @@ const MOST_PLACES: usize = 4;
 pub(crate) struct Members<'v> {
     values: &'v Values,
     variables: Variables,
-    /// By variable: the next member.
+    /// By variable: the next member; the first `used` are in use.
     places: [u32; MOST_PLACES],
+    used: usize,
     /// Of more variables than that the list is gone through from here.
     rest: Option<usize>,
 }
@@ -191,7 +195,7 @@ impl<'v> Iterator for Members<'v> {
             *rest += at + 1;
             return left.get(at);
         }
-        let place = self.places.iter_mut().min()?;
+        let place = self.places.get_mut(..self.used)?.iter_mut().min()?;
         let value = self.values.list.get(*place as usize)?;
         *place = value.next;
         Some(value)

@@ -81,6 +81,19 @@ impl Walk<'_> {
                             push(own, value);
                         }
                     }
+                    (_, Selector::Pattern(_)) => {
+                        for slot in &target.slots {
+                            let named = self.program.names.of_slot(*slot);
+                            let named = named.filter(|(scope, _)| *scope == variable);
+                            if let (Some((_, name)), Some(value)) = (named, state.tx.slot(*slot)) {
+                                push(name, value);
+                            }
+                        }
+                        let others = state.tx.others(variable);
+                        others
+                            .filter(|(name, _)| takes(name))
+                            .for_each(|(name, value)| push(name, value));
+                    }
                     _ => {
                         let all = state.tx.members(&self.program.names, variable);
                         all.filter(|(name, _)| takes(name))

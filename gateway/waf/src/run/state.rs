@@ -286,7 +286,7 @@ impl State {
             (Some(slot), update) => self.tx.update(slot, update),
             (None, Update::Unset) => self.tx.unset(&program.names, scope, name),
             (None, Update::Assign(_) | Update::Add(_)) => {
-                apply(self.tx.place(&program.names, scope, name), update);
+                apply(self.tx.other_mut(scope, name), update);
             }
             (None, Update::Expire(_) | Update::Deprecate(..)) => {}
         }

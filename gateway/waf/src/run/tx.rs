@@ -47,9 +47,11 @@ impl Tx {
         }
     }
 
-    fn others(&self, scope: Variable) -> impl Iterator<Item = &Other> {
+    /// Variables of a collection that no rule names.
+    pub(super) fn others(&self, scope: Variable) -> impl Iterator<Item = (&[u8], &[u8])> {
         let used = self.others.iter().take(self.used);
-        used.filter(move |own| own.scope == Some(scope))
+        let own = used.filter(move |own| own.scope == Some(scope));
+        own.map(|own| (own.name.as_slice(), own.value.as_slice()))
     }
 
     pub(crate) fn slot(&self, slot: u16) -> Option<&[u8]> {
@@ -73,8 +75,7 @@ impl Tx {
             let (own, name) = names.of_slot(slot)?;
             Some((name, self.slots.get(usize::from(slot))?.as_slice())).filter(|_| own == scope)
         });
-        let others = self.others(scope);
-        named.chain(others.map(|own| (own.name.as_slice(), own.value.as_slice())))
+        named.chain(self.others(scope))
     }
 
     pub(crate) fn put(&mut self, slot: u16, value: &[u8]) {
@@ -150,7 +151,8 @@ impl Tx {
         place
     }
 
-    fn other_mut(&mut self, scope: Variable, name: &[u8]) -> &mut Vec<u8> {
+    /// The place of a name that no rule names.
+    pub(super) fn other_mut(&mut self, scope: Variable, name: &[u8]) -> &mut Vec<u8> {
         let mut used = self.others.iter().take(self.used);
         let known = used.position(|own| own.scope == Some(scope) && own.name == name);
         let at = known.unwrap_or(self.used);

@@ -74,6 +74,7 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
             count,
             label,
             slot: None,
+            slots: Box::default(),
         });
     }
     let Some((label, variables)) = SECLANG.iter().find(|(known, _)| *known == name) else {
@@ -92,6 +93,7 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
             count,
             label,
             slot: None,
+            slots: Box::default(),
         });
     }
     let selector = selector(member)?;
@@ -105,6 +107,7 @@ pub(super) fn target(text: &str, names: &mut Names) -> Result<Target, String> {
         count,
         label,
         slot,
+        slots: Box::default(),
     })
 }
 
