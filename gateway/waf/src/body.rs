@@ -114,7 +114,7 @@ pub struct Scratch {
     name: Vec<u8>,
     value: Vec<u8>,
     frames: Vec<json::Frame>,
-    keys: HashSet<u64>,
+    keys: HashSet<u64, ahash::RandomState>,
     separator: u8,
 }
 

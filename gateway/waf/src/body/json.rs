@@ -1,7 +1,7 @@
 //! JSON (RFC 8259, nothing beyond it) as leaves with dotted names. Iterative: nesting costs a frame, not the stack.
 //! Names are ModSecurity's: `json.a.b`, and `json.list.array_0` for the first element.
 
-use std::{hash::BuildHasher, io::Write};
+use std::io::Write;
 
 use super::json_text::{self, Cursor};
 use super::{Counted, Fault, Flaw, Scratch, Sink, Stop};

@@ -107,12 +107,12 @@ impl Index {
         let blocks = self.blocks.iter().zip(self.gates.chunks(BITS));
         for (word, (block, gates)) in possible.iter_mut().zip(blocks) {
             *word &= block.short(length) & block.at(nodes);
-            for bit in ones(*word & block.gated) {
-                let gate = gates.get(bit);
-                if !gate.is_some_and(|gate| self.admits(*gate, bytes, length)) {
-                    *word &= !(1 << bit);
-                }
-            }
+            let gated = ones(*word & block.gated);
+            let out = gated.filter(|bit| {
+                let gate = gates.get(*bit);
+                !gate.is_some_and(|gate| self.admits(*gate, bytes, length))
+            });
+            *word &= !out.fold(0, |out, bit| out | 1 << bit);
         }
     }
 
@@ -121,12 +121,11 @@ impl Index {
         let bytes = bytes.and(self.needed);
         let width = self.blocks.len();
         for ((word, block), at) in possible.iter_mut().zip(&self.blocks).zip(0_usize..) {
-            let mut all = block.any;
-            for byte in bytes.iter() {
+            let all = bytes.iter().fold(block.any, |[one, two], byte| {
                 let row = self.by_byte.get(usize::from(byte) * width + at);
                 let [first, second] = row.copied().unwrap_or_default();
-                all = [all[0] | first, all[1] | second];
-            }
+                [one | first, two | second]
+            });
             *word = all[0] & all[1];
         }
     }
@@ -157,7 +156,8 @@ impl Index {
         let mut waiting = 0;
         for ((block, word), at) in self.blocks.iter().zip(possible).zip(0_usize..) {
             let free = ones(*word & !block.waiting).map(|bit| at * BITS + bit);
-            entries.extend(free.filter_map(|place| Some(self.entries.get(place)?.0)));
+            let own = free.filter_map(|place| self.entries.get(place));
+            own.for_each(|(entry, _)| entries.push(*entry));
             *word &= block.waiting;
             waiting |= *word;
         }
@@ -185,12 +185,11 @@ impl Index {
     }
 }
 
-fn ones(mut word: Word) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros() as usize;
-        word &= word.wrapping_sub(1);
-        (bit < BITS).then_some(bit)
-    })
+/// The places of the ones: of two halves, each a register wide.
+fn ones(word: Word) -> impl Iterator<Item = usize> {
+    let (low, high) = (word as u64, (word >> 64) as u64);
+    let high = bits(high).map(|bit| usize::from(bit) + BITS / 2);
+    bits(low).map(usize::from).chain(high)
 }
 
 /// Builds one; literals get their numbers on the way.
