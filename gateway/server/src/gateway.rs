@@ -16,7 +16,7 @@ use crate::metrics::secrets::{Secret, Secrets};
 use crate::observe::Watch;
 use crate::policy_file::PolicyFile;
 use crate::reload::{self, Reloader, Status, Trigger};
-use crate::serve;
+use crate::serve::{self, End, Ends, Moment};
 use crate::snapshot::Shared;
 use crate::sources::Seen;
 use crate::store::Store;
@@ -174,15 +174,16 @@ impl Gateway {
             .hear_signals()
             .map_err(|why| format!("signals: {why}"))?;
         self.shared.start_store();
-        tokio::spawn(self.started());
         let options = serve::Options {
             base: self.folder.clone(),
             upgrade_folder: options.upgrade_folder,
             upgrade: options.upgrade,
         };
-        runtime.block_on(self.shared.store().reached());
-        let ending = |word| self.ending(word);
-        let served = serve::serve(Arc::clone(&self.shared), options, ends, ending);
+        let told = |moment| match moment {
+            Moment::Started => tell(&self.shared, &self.watch, Kind::Started, &self.places()),
+            Moment::Ending(end) => self.ending(end),
+        };
+        let served = serve::serve(Arc::clone(&self.shared), options, ends, told);
         let served = runtime.block_on(served);
         let detail = served.as_ref().err().map_or("ended", String::as_str);
         tell(&self.shared, &self.watch, Kind::Stopped, detail);
@@ -204,19 +205,8 @@ impl Gateway {
         )
     }
 
-    /// Says that it serves, once it does.
-    fn started(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (shared, watch, places) = (self.shared(), Arc::clone(&self.watch), self.places());
-        async move {
-            while !shared.ready() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            tell(&shared, &watch, Kind::Started, &places);
-        }
-    }
-
     /// SIGHUP reads the policy again, SIGUSR1 opens the events file again; the traffic side acts on those that end it.
-    fn hear_signals(&self) -> std::io::Result<serve::Ends> {
+    fn hear_signals(&self) -> std::io::Result<Ends> {
         let mut reload = signal(SignalKind::hangup())?;
         let reloader = Arc::clone(&self.reloader);
         tokio::spawn(async move {
@@ -234,22 +224,22 @@ impl Gateway {
                 events.reopen();
             }
         });
-        serve::Ends::hear()
+        Ends::hear()
     }
 
-    /// No more connections are taken, by that signal.
-    fn ending(&self, word: &'static str) {
-        let open = self.shared.connections();
-        log::info!("{word}: no more connections, {open} to end");
+    /// No more connections are taken.
+    fn ending(&self, end: End) {
+        if end == End::HandOver {
+            self.admin.iter().for_each(|admin| admin.close());
+        }
+        let (signal, open) = (end.as_str(), self.shared.connections());
+        log::info!("{signal}: no more connections, {open} to end");
         self.watch.events.emit(&Event {
             time: unix_ms(),
             kind: Kind::Stopping,
-            detail: word,
+            detail: signal,
             ..Event::default()
         });
-        if word == "SIGQUIT" {
-            self.admin.iter().for_each(|admin| admin.close());
-        }
     }
 }
 

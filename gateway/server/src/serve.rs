@@ -38,7 +38,30 @@ pub(crate) struct Running {
     pub draining: ShutdownWatch,
 }
 
-/// The signals that end a gateway: SIGTERM, SIGINT (both drain) and SIGQUIT (hands over the sockets, then drains).
+/// What ends a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM: requests in flight are ended.
+    Terminate,
+    /// SIGINT: the same.
+    Interrupt,
+    /// SIGQUIT: the sockets are handed over first.
+    HandOver,
+}
+
+impl End {
+    /// The signal's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+            Self::HandOver => "SIGQUIT",
+        }
+    }
+}
+
+/// The signals that end a gateway.
 pub struct Ends {
     term: Signal,
     interrupt: Signal,
@@ -57,27 +80,51 @@ impl Ends {
             quit: signal(SignalKind::quit())?,
         })
     }
+
+    async fn next(&mut self) -> End {
+        tokio::select! {
+            biased;
+            _ = self.term.recv() => End::Terminate,
+            _ = self.interrupt.recv() => End::Interrupt,
+            _ = self.quit.recv() => End::HandOver,
+        }
+    }
 }
 
-/// Serves until a signal ends it, then tells `ending` which one, before what is in flight is waited for. Runs inside a
-/// tokio runtime of the caller; SIGHUP and SIGUSR1 are the caller's.
+/// What [`serve`] tells while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Requests are taken.
+    Started,
+    /// No more connections are taken; those that are open are waited for next.
+    Ending(End),
+}
+
+/// Serves until a signal ends it; one that comes before it serves ends it at once, and takes no sockets of another gateway
+/// with it. Runs inside a tokio runtime of the caller; SIGHUP and SIGUSR1 are the caller's.
 ///
 /// # Errors
 /// A sentence when a listener cannot be opened or a certificate cannot be used.
 pub async fn serve(
     shared: Arc<Shared>,
     options: Options,
-    ends: Ends,
-    ending: impl FnOnce(&'static str),
+    mut ends: Ends,
+    told: impl Fn(Moment),
 ) -> Result<(), String> {
+    let listeners = tokio::select! {
+        biased;
+        end = ends.next() => {
+            told(Moment::Ending(end));
+            return Ok(());
+        }
+        opened = prepare(&shared, &options) => opened?,
+    };
     let (drain, draining) = watch::channel(false);
-    let listeners = open(&shared, &options).await?;
     let running = Arc::new(Running {
         app: Arc::new(app(&shared)),
         shared,
         draining,
     });
-    background::resolve_all(&running.shared).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(background::run(Arc::clone(&running.shared)));
     tasks.spawn(renew(listeners.iter().map(Arc::downgrade).collect()));
@@ -86,16 +133,24 @@ pub async fn serve(
         tasks.spawn(async move { listener.run(&running).await });
     }
     running.shared.set_ready(true);
-    let word = until_signal(ends, &listeners, options.upgrade_folder.as_deref()).await;
+    told(Moment::Started);
+    let end = until_signal(ends, &listeners, options.upgrade_folder.as_deref()).await;
     running.shared.set_ready(false);
-    ending(word);
     // Nobody listens any more only when every connection is gone already.
     let _ = drain.send(true);
     // A socket that stayed open would go on taking connections in the kernel that nobody serves.
     drop(listeners);
+    told(Moment::Ending(end));
     finish(&running).await;
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Everything that may take a while before the first request.
+async fn prepare(shared: &Shared, options: &Options) -> Result<Vec<Arc<Open>>, String> {
+    shared.store().reached().await;
+    background::resolve_all(shared).await;
+    open(shared, options).await
 }
 
 async fn open(shared: &Shared, options: &Options) -> Result<Vec<Arc<Open>>, String> {
@@ -155,20 +210,16 @@ fn app(shared: &Arc<Shared>) -> App {
     pingora_proxy::http_proxy(&Arc::new(conf), proxy)
 }
 
-/// The signal that ends the gateway. A hand-over that fails leaves it running.
-async fn until_signal(
-    mut ends: Ends,
-    listeners: &[Arc<Open>],
-    folder: Option<&Path>,
-) -> &'static str {
+/// What ends the gateway. A hand-over that fails leaves it running.
+async fn until_signal(mut ends: Ends, listeners: &[Arc<Open>], folder: Option<&Path>) -> End {
     loop {
-        tokio::select! {
-            _ = ends.term.recv() => return "SIGTERM",
-            _ = ends.interrupt.recv() => return "SIGINT",
-            _ = ends.quit.recv() => match hand_over(listeners, folder).await {
-                Ok(()) => return "SIGQUIT",
-                Err(why) => log::error!("sockets were not handed over, serving on: {why}"),
-            },
+        let end = ends.next().await;
+        if end != End::HandOver {
+            return end;
+        }
+        match hand_over(listeners, folder).await {
+            Ok(()) => return end,
+            Err(why) => log::error!("sockets were not handed over, serving on: {why}"),
         }
     }
 }

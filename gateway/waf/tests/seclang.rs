@@ -206,6 +206,25 @@ SecRule TX:/seen_.*/ "@gt 1" "id:2,phase:2,pass,msg:'%{MATCHED_VAR_NAME}'"
     );
 }
 
+/// Named by a rule or put together, set or not, written before or after in the file.
+#[test]
+fn a_pattern_takes_every_name_that_is_set() {
+    let rules = r#"
+SecRule ARGS_NAMES "@rx ^(.*)$" "id:1,phase:2,pass,nolog,capture,setvar:'TX.seen_%{TX.1}=1'"
+SecRule ARGS:late "@rx ." "id:2,phase:2,pass,nolog,setvar:TX.Seen_late=2,setvar:!TX.seen_a,setvar:TX.unseen=3"
+SecRule &TX:/^seen_/ "@eq 3" "id:3,phase:2,pass,msg:'three'"
+SecRule TX:/^SEEN_/ "@rx ." "id:4,phase:2,pass,chain"
+  SecRule MATCHED_VARS_NAMES "@rx seen_(?:never|a$)" "t:none"
+SecRule TX:/^seen_never$/ "@rx ." "id:5,phase:2,pass"
+SecRule TX:seen_never|TX:seen_a "@rx ." "id:6,phase:2,pass"
+SecAction "id:7,phase:2,pass,nolog,setvar:TX.seen_never=1"
+SecRule TX:/^seen_never$/ "@rx ." "id:8,phase:2,pass"
+"#;
+    assert_eq!(ids(rules, "b=1&c=1&late=1"), [3, 8]);
+    assert_eq!(ids(rules, "a=1&b=1&c=1"), [3, 4, 6, 8]);
+    assert_eq!(ids(rules, "a=1&b=1&late=1"), [8]);
+}
+
 #[test]
 fn names_of_header_fields_are_written_as_usual() {
     let rules = r#"

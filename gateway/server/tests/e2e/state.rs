@@ -399,22 +399,35 @@ fn a_redis_over_tls_asks_for_a_user_and_shows_a_certificate() {
     assert!(!told.contains("correct-horse"), "{told}");
 }
 
-/// A gateway that waits for its store takes no traffic yet, and ends all the same when it is asked to.
+/// A gateway that waits for its store has not begun to serve, and never does when it is asked to end.
 #[test]
 fn a_signal_while_the_store_is_waited_for_is_not_lost() {
     let redis = Redis::start();
     let front = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    front.set_nonblocking(true).unwrap();
     let address = front.local_addr().unwrap();
     let origin = Origin::start();
     let mut gateway = Gateway::launch(&plan(&origin, &shared(&address, "")));
-    // The first connection has it prepared; the one that stays is never answered.
-    let (first, _) = front.accept().unwrap();
-    let behind = std::net::TcpStream::connect(redis.address()).unwrap();
-    let (mut there, mut back) = (first.try_clone().unwrap(), behind.try_clone().unwrap());
-    std::thread::spawn(move || std::io::copy(&mut there, &mut back));
-    std::thread::spawn(move || std::io::copy(&mut &behind, &mut &first));
-    let _silent = front.accept().unwrap();
+    // What has it prepared is answered. What comes once its admin listener is open is the connection that stays, and silent.
+    let _silent = until("a connection that stays", || {
+        let (socket, _) = front.accept().ok()?;
+        socket.set_nonblocking(false).unwrap();
+        if std::net::TcpStream::connect(gateway.admin).is_ok() {
+            return Some(socket);
+        }
+        let behind = std::net::TcpStream::connect(redis.address()).unwrap();
+        let (mut there, mut back) = (socket.try_clone().unwrap(), behind.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut there, &mut back));
+        std::thread::spawn(move || std::io::copy(&mut &behind, &mut &socket));
+        None
+    });
     gateway.signal("TERM");
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.stderr());
     gateway.line("the end", |line| line["event"] == "stopped");
+    let events: Vec<_> = gateway.lines();
+    let events: Vec<_> = events
+        .iter()
+        .filter_map(|line| line["event"].as_str())
+        .collect();
+    assert_eq!(events, ["stopping", "stopped"]);
 }

@@ -78,7 +78,7 @@ impl Block {
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     blocks: Vec<Block>,
-    /// By byte, then by block: entries that it is enough for. What one byte tells lies together.
+    /// By byte, then by block: entries that it is enough for.
     by_byte: Vec<Row>,
     /// Bytes that some entry needs one of.
     needed: ByteSet,

@@ -75,31 +75,7 @@ impl Walk<'_> {
             let state = &self.state;
             let matched = || state.list.get(..state.matched).unwrap_or_default().iter();
             match variable {
-                _ if WRITTEN.has(variable) => match (target.slot, &target.selector) {
-                    (Some(slot), Selector::Name(own)) => {
-                        if let Some(value) = state.tx.slot(slot) {
-                            push(own, value);
-                        }
-                    }
-                    (_, Selector::Pattern(_)) => {
-                        for slot in &target.slots {
-                            let named = self.program.names.of_slot(*slot);
-                            let named = named.filter(|(scope, _)| *scope == variable);
-                            if let (Some((_, name)), Some(value)) = (named, state.tx.slot(*slot)) {
-                                push(name, value);
-                            }
-                        }
-                        let others = state.tx.others(variable);
-                        others
-                            .filter(|(name, _)| takes(name))
-                            .for_each(|(name, value)| push(name, value));
-                    }
-                    _ => {
-                        let all = state.tx.members(&self.program.names, variable);
-                        all.filter(|(name, _)| takes(name))
-                            .for_each(|(name, value)| push(name, value));
-                    }
-                },
+                _ if WRITTEN.has(variable) => self.written(variable, target, push),
                 Variable::MatchedVars => {
                     matched()
                         .filter(|(name, _)| takes(name))
@@ -121,6 +97,40 @@ impl Walk<'_> {
                         push(&[], &value);
                     }
                 }
+            }
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// What rules wrote, of one collection.
+    fn written<'a>(
+        &'a self,
+        scope: Variable,
+        target: &'a Target,
+        mut push: impl FnMut(&'a [u8], &'a [u8]),
+    ) {
+        let (tx, names) = (&self.state.tx, &self.program.names);
+        let takes = |(name, _): &(&[u8], &[u8])| target.selector.takes(name);
+        match (&target.selector, target.slot) {
+            (Selector::Name(own), Some(slot)) => {
+                if let Some(value) = tx.slot(slot) {
+                    push(own, value);
+                }
+            }
+            (Selector::Pattern(_), _) => {
+                for slot in &target.slots {
+                    let named = names.of_slot(*slot).filter(|(own, _)| *own == scope);
+                    if let (Some((_, name)), Some(value)) = (named, tx.slot(*slot)) {
+                        push(name, value);
+                    }
+                }
+                let others = tx.others(scope).filter(takes);
+                others.for_each(|(name, value)| push(name, value));
+            }
+            _ => {
+                let members = tx.members(names, scope).filter(takes);
+                members.for_each(|(name, value)| push(name, value));
             }
         }
     }
