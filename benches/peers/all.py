@@ -97,7 +97,7 @@ def main():
     parse.add_argument("--seconds", type=float)
     parse.add_argument("--profile", default="release")
     parse.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
-    parse.add_argument("--crates", action="store_true", help="build pingap and zentinel, too (ten minutes and more)")
+    parse.add_argument("--crates", action="store_true", help="build pingap and zentinel, too (twenty minutes and more)")
     parse.add_argument("--out", type=pathlib.Path, default=ROOT / "target/peers", help="folder for report.md and the charts")
     parse.add_argument("--write", action="store_true", help="into benches/README.md as well")
     options = parse.parse_args()

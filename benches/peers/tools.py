@@ -26,12 +26,15 @@ DEBIAN = {
     "redis-tools": "/usr/bin/redis-cli",
     "openssl": "/usr/bin/openssl",
 }
+# What building the crates asks for beside it.
+TO_BUILD = {"protobuf-compiler": "/usr/bin/protoc"}
 # Proxies on Pingora, built from crates.io with their own lock files: crate, version, program.
 CRATES = {"pingap": ("0.13.1", "pingap"), "zentinel-proxy": ("0.6.45", "zentinel")}
 
 
-def debian():
-    missing = [package for package, file in DEBIAN.items() if not pathlib.Path(file).exists()]
+def debian(with_crates=False):
+    wanted = DEBIAN | TO_BUILD if with_crates else DEBIAN
+    missing = [package for package, file in wanted.items() if not pathlib.Path(file).exists()]
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -70,7 +73,7 @@ def redis_server():
 
 
 def crates():
-    """Builds the other Pingora proxies; takes ten minutes and more. What does not build is said and left out."""
+    """Builds the other Pingora proxies; takes twenty minutes and more. What does not build is said and left out."""
     for crate, (version, _) in CRATES.items():
         command = ["cargo", "install", "-q", "--locked", "--root", DEPS / "cargo", "--version", version, crate]
         if subprocess.run(command).returncode:
@@ -79,7 +82,7 @@ def crates():
 
 def install(with_crates=False):
     DEPS.mkdir(parents=True, exist_ok=True)
-    debian()
+    debian(with_crates)
     python()
     certificates()
     if with_crates:
