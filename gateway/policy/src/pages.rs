@@ -21,6 +21,7 @@ pub(crate) mod language;
 pub(crate) mod login;
 pub(crate) mod mfa;
 pub(crate) mod qr;
+pub(crate) mod sessions;
 mod style;
 pub(crate) mod text;
 

@@ -28,6 +28,11 @@ ol.codes{columns:2;padding-left:2rem}
 ol.codes li{margin:0;padding:.25rem 0;break-inside:avoid}
 ol.codes code{font-size:1.125rem}
 form.line{display:inline}
+ul.sessions{padding:0;list-style:none}
+ul.sessions li{margin:0;padding:1rem 0;border-top:1px solid var(--line)}
+.agent{overflow-wrap:anywhere;font-weight:600}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.125rem 1rem;margin:.5rem 0 0;color:var(--soft);font-size:.9375rem}
+dd{margin:0;overflow-wrap:anywhere}
 @media print{body{background:#fff;color:#000}form,a.button{display:none}}
 @media (max-width:34rem){main{margin:0;border-radius:0;min-height:100vh;padding:1.25rem}}
 ";

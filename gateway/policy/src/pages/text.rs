@@ -108,6 +108,17 @@ words! {
     logout_title,
     logout_lead,
     logout_done,
+
+    sessions_title,
+    session_here,
+    session_address,
+    session_since,
+    session_seen,
+    session_end,
+    sessions_end_others,
+    sessions_end_all,
+    /// Of a client that sent no User-Agent.
+    session_nameless,
 }
 
 /// A number in its place.

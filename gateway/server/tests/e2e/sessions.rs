@@ -308,7 +308,12 @@ fn operators_and_users_see_sessions_and_end_them() {
     );
     let page = exchange(http, get("/.palisade/sessions", &cookie(&laptop)));
     assert_eq!(page.status, 200);
-    assert_eq!(page.text().matches("<tr><td>").count(), 2);
+    assert_eq!(page.text().matches("<li>").count(), 2);
+    assert_eq!(page.text().matches("(this one)").count(), 1);
+    let german = format!("{}Accept-Language: de\r\n", cookie(&laptop));
+    let german = exchange(http, get("/.palisade/sessions", &german));
+    assert!(german.text().contains("<h1>Ihre Sitzungen</h1>"));
+    assert_eq!(german.header("content-language"), Some("de"));
     assert_eq!(exchange(http, get("/.palisade/sessions", "")).status, 401);
     let token = page
         .text()

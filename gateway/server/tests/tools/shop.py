@@ -55,7 +55,8 @@ async def user(browser, url):
     await browser.expect("Access denied")
     await browser.picture("shop-5-denied")
     await browser.go(f"{url}/.palisade/sessions")
-    await browser.expect("Sessions of noa")
+    await browser.expect("You are signed in as noa.")
+    assert await browser.run("document.title") == "Your sessions"
     await browser.picture("shop-6-sessions")
     await browser.go(f"{url}/account")
     await press(browser, "Log out")

@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "Abmelden",
     logout_lead: "Sie sind als {user} angemeldet.",
     logout_done: "Sie sind abgemeldet",
+
+    sessions_title: "Ihre Sitzungen",
+    session_here: "diese hier",
+    session_address: "Adresse",
+    session_since: "Seit",
+    session_seen: "Zuletzt benutzt",
+    session_end: "Beenden",
+    sessions_end_others: "Überall sonst abmelden",
+    sessions_end_all: "Überall abmelden",
+    session_nameless: "Ein Gerät, das nicht sagt, was es ist",
 };

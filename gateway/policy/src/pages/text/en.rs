@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "Sign out",
     logout_lead: "You are signed in as {user}.",
     logout_done: "You are signed out",
+
+    sessions_title: "Your sessions",
+    session_here: "this one",
+    session_address: "Address",
+    session_since: "Since",
+    session_seen: "Last used",
+    session_end: "End",
+    sessions_end_others: "Sign out everywhere else",
+    sessions_end_all: "Sign out everywhere",
+    session_nameless: "A device that does not say what it is",
 };

@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "サインアウト",
     logout_lead: "{user} としてサインインしています。",
     logout_done: "サインアウトしました",
+
+    sessions_title: "サインイン中のセッション",
+    session_here: "現在のセッション",
+    session_address: "アドレス",
+    session_since: "開始",
+    session_seen: "最終利用",
+    session_end: "終了",
+    sessions_end_others: "ほかのすべてからサインアウト",
+    sessions_end_all: "すべてからサインアウト",
+    session_nameless: "名称不明の端末",
 };

@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "로그아웃",
     logout_lead: "{user}(으)로 로그인되어 있습니다.",
     logout_done: "로그아웃되었습니다",
+
+    sessions_title: "로그인된 세션",
+    session_here: "현재 세션",
+    session_address: "주소",
+    session_since: "시작",
+    session_seen: "마지막 사용",
+    session_end: "종료",
+    sessions_end_others: "다른 모든 곳에서 로그아웃",
+    sessions_end_all: "모든 곳에서 로그아웃",
+    session_nameless: "이름을 알 수 없는 기기",
 };

@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "退出登录",
     logout_lead: "您当前以 {user} 的身份登录。",
     logout_done: "您已退出登录",
+
+    sessions_title: "您的会话",
+    session_here: "当前会话",
+    session_address: "地址",
+    session_since: "开始于",
+    session_seen: "上次使用",
+    session_end: "结束",
+    sessions_end_others: "退出其他所有设备",
+    sessions_end_all: "退出所有设备",
+    session_nameless: "未表明名称的设备",
 };

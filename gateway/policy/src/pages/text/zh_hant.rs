@@ -76,4 +76,14 @@ pub(crate) static TEXT: Text = Text {
     logout_title: "登出",
     logout_lead: "您目前以 {user} 的身分登入。",
     logout_done: "您已登出",
+
+    sessions_title: "您的工作階段",
+    session_here: "目前的工作階段",
+    session_address: "位址",
+    session_since: "開始於",
+    session_seen: "上次使用",
+    session_end: "結束",
+    sessions_end_others: "登出其他所有裝置",
+    sessions_end_all: "登出所有裝置",
+    session_nameless: "未表明名稱的裝置",
 };
