@@ -5,7 +5,11 @@
 //! One forward pass per phase over what is known of each variable; where paths meet, what differs is unknown. Anything
 //! not understood counts as "may or may not": the result can only keep too much.
 
+mod pass;
+
 use std::collections::HashMap;
+
+use pass::Pass;
 
 use crate::{
     limits::Budget,
@@ -153,67 +157,6 @@ pub(crate) fn fold(rules: &[Rule], names: &Names) -> Folded {
         });
     }
     folded
-}
-
-/// One phase under way.
-#[derive(Default)]
-struct Pass {
-    /// What is known here; nothing when a jump always passes over.
-    live: Option<State>,
-    /// Jumps under way: where to, and what is known on the way.
-    jumps: Vec<(usize, State)>,
-    /// Jumps taken unless one of these removers took the rule that jumps. Where they took what lies between as well,
-    /// that is dead: it is either jumped over or taken away.
-    shadows: Vec<(usize, u64)>,
-}
-
-impl Pass {
-    /// Jumps that end here join what is known.
-    fn land(&mut self, at: usize) {
-        for (_, arriving) in self.jumps.extract_if(.., |(to, _)| *to <= at) {
-            self.live = Some(match self.live.take() {
-                Some(live) => meet(live, &arriving),
-                None => arriving,
-            });
-        }
-        self.shadows.retain(|(to, _)| *to > at);
-    }
-
-    /// What is known where a rule is asked that these removers may have taken; `None` where it never is.
-    fn reached(&mut self, takers: Option<u64>) -> Option<&mut State> {
-        let covered = |(_, by): &(usize, u64)| takers.is_some_and(|takers| by & !takers == 0);
-        let dead = self.shadows.iter().any(covered);
-        self.live.as_mut().filter(|_| !dead)
-    }
-
-    /// A rule that jumps; `asked` is whether it matches as long as it is there. True when the jump is certain but for
-    /// removals.
-    fn jump(
-        &mut self,
-        to: usize,
-        now: State,
-        holds: Holds,
-        asked: Holds,
-        takers: Option<u64>,
-    ) -> bool {
-        self.jumps.push((to, now));
-        match (holds, asked, takers) {
-            (Holds::Always, ..) => self.live = None,
-            (_, Holds::Always, Some(takers)) if self.shadows.is_empty() => {
-                self.shadows.push((to, takers));
-                return true;
-            }
-            _ => {}
-        }
-        false
-    }
-
-    fn end(self) -> State {
-        let live = self.live.unwrap_or_default();
-        self.jumps
-            .into_iter()
-            .fold(live, |live, (_, arriving)| meet(live, &arriving))
-    }
 }
 
 /// One phase; returns what is known at its end.
