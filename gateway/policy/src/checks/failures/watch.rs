@@ -5,13 +5,13 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
-use crate::path;
 use crate::answered::{self, Described, Heard};
 use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
 use crate::decision::Reason;
 use crate::field::{Field, folded};
 use crate::io::{BodyFault, Io};
+use crate::path;
 use crate::request::{Await, Request};
 use crate::spec::value::OneOrMany;
 

@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderName, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::path;
 use crate::answered::{self, Described, Heard};
 use crate::checks::Turn;
 use crate::context::Context;
@@ -15,6 +14,7 @@ use crate::decision::Reason;
 use crate::fault::Path;
 use crate::field::Field;
 use crate::io::{BodyFault, Io};
+use crate::path;
 use crate::request::Request;
 use crate::spec::value::OneOrMany;
 
@@ -55,9 +55,23 @@ pub(super) struct EndSpec {
     request: OneOrMany<String>,
 }
 
-/// Requests by method and path, and what [`path::loose`] makes of that.
+/// Requests by method and path.
 #[derive(Debug, Default)]
-pub(super) struct Requests(Vec<(Option<Method>, String, String)>);
+pub(super) struct Requests(Vec<Known>);
+
+#[derive(Debug)]
+struct Known {
+    method: Option<Method>,
+    path: String,
+    /// What [`path::loose`] makes of that.
+    loose: String,
+}
+
+impl Known {
+    fn takes(&self, method: &Method) -> bool {
+        self.method.as_ref().is_none_or(|own| own == method)
+    }
+}
 
 /// Ready to be held against requests and answers.
 #[derive(Debug)]
@@ -76,10 +90,7 @@ impl Requests {
         let mut requests = Vec::new();
         for text in &texts.0 {
             match request(text) {
-                Some((method, own)) => {
-                    let loose = path::loose(&own, &mut String::new()).to_owned();
-                    requests.push((method, own, loose));
-                }
+                Some(known) => requests.push(known),
                 None => context.error(at.clone(), format!("`{text}` is no request: write `POST /login`, or a path alone")),
             }
         }
@@ -91,10 +102,7 @@ impl Requests {
 
     /// Whether it is one of them, to the letter: what follows opens a door.
     pub(super) fn has(&self, request: &Request<'_>) -> bool {
-        let is = |(method, path, _): &(Option<Method>, String, String)| {
-            method.as_ref().is_none_or(|method| method == request.method) && path == request.path
-        };
-        self.0.iter().any(is)
+        self.0.iter().any(|own| own.takes(request.method) && own.path == request.path)
     }
 
     /// Whether it is one of them to some application, whatever the case and with a slash at the end: what follows closes
@@ -102,18 +110,16 @@ impl Requests {
     pub(super) fn has_like(&self, request: &Request<'_>) -> bool {
         let mut scratch = String::new();
         let asked = path::loose(request.path, &mut scratch);
-        self.0.iter().any(|(method, _, loose)| {
-            method.as_ref().is_none_or(|method| method == request.method) && loose == asked
-        })
+        self.0.iter().any(|own| own.takes(request.method) && own.loose == asked)
     }
 
     /// Each, for the loader.
     pub(super) fn each(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
-        self.0.iter().map(|(method, path, _)| (method.as_ref(), path.as_str()))
+        self.0.iter().map(|own| (own.method.as_ref(), own.path.as_str()))
     }
 }
 
-fn request(text: &str) -> Option<(Option<Method>, String)> {
+fn request(text: &str) -> Option<Known> {
     let (method, path) = match text.split_once(' ') {
         Some((method, path)) => (Some(method), path.trim()),
         None => (None, text),
@@ -125,7 +131,11 @@ fn request(text: &str) -> Option<(Option<Method>, String)> {
         }
         Some(_) => return None,
     };
-    (path.starts_with('/') && !path.contains(['?', '#', '*', ' '])).then(|| (method, path.to_owned()))
+    (path.starts_with('/') && !path.contains(['?', '#', '*', ' '])).then(|| Known {
+        method,
+        path: path.to_owned(),
+        loose: path::loose(path, &mut String::new()).to_owned(),
+    })
 }
 
 impl EndSpec {
