@@ -11,10 +11,10 @@ pub(crate) struct Session<'s> {
     /// What the client said that it is.
     pub(crate) agent: &'s str,
     pub(crate) client: &'s str,
-    /// RFC 3339, in UTC.
-    pub(crate) started: &'s str,
-    /// RFC 3339, in UTC.
-    pub(crate) seen: &'s str,
+    /// Unix milliseconds.
+    pub(crate) started: u64,
+    /// Unix milliseconds.
+    pub(crate) seen: u64,
     /// The one that asks.
     pub(crate) here: bool,
 }
@@ -71,30 +71,30 @@ fn one(body: &mut Html, text: &'static Text, session: Session<'_>, token: &str) 
         "<dl>\n<dt>{}</dt><dd>{}</dd>\n",
         &[text.session_address, session.client],
     );
-    for (word, moment) in [
-        (text.session_since, session.started),
-        (text.session_seen, session.seen),
-    ] {
-        body.put(
-            "<dt>{}</dt><dd><time datetime=\"{}\">{}</time></dd>\n",
-            &[word, moment, &readable(moment)],
-        );
-    }
+    time(body, text.session_since, session.started);
+    time(body, text.session_seen, session.seen);
     body.put("</dl>\n", &[]);
     let spoken = format!("{}: {agent}", text.session_end);
     button(body, (text.session_end, &spoken), session.id, token);
     body.put("</li>\n", &[]);
 }
 
-/// `2026-11-30T18:31:07Z` as `2026-11-30 18:31 UTC`.
-fn readable(moment: &str) -> String {
-    let parts = moment
-        .split_once('T')
-        .and_then(|(day, time)| Some((day, time.get(..5)?)));
-    parts.map_or_else(
-        || moment.to_owned(),
-        |(day, time)| format!("{day} {time} UTC"),
-    )
+/// When something was, in UTC.
+fn time(body: &mut Html, word: &str, unix_ms: u64) {
+    let moment = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let written = |format: &str| {
+        moment.map_or_else(String::new, |moment| moment.strftime(format).to_string())
+    };
+    body.put(
+        "<dt>{}</dt><dd><time datetime=\"{}\">{}</time></dd>\n",
+        &[
+            word,
+            &written("%Y-%m-%dT%H:%M:%SZ"),
+            &written("%Y-%m-%d %H:%M UTC"),
+        ],
+    );
 }
 
 /// A form of one button: what it shows, and what is read out.

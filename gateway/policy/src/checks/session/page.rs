@@ -106,20 +106,14 @@ fn from_here(headers: &HeaderMap) -> bool {
 }
 
 fn page(headers: &HeaderMap, user: &str, listed: &[Listed], current: Key, token: &str) -> Reply {
-    let times: Vec<_> = listed.iter().map(|one| (time(one.started), time(one.seen))).collect();
-    let sessions = listed.iter().zip(&times).map(|(one, (started, seen))| Session {
+    let sessions = listed.iter().map(|one| Session {
         id: &one.id,
         agent: &one.agent,
         client: &one.client,
-        started,
-        seen,
+        started: one.started,
+        seen: one.seen,
         here: one.key == Some(current),
     });
     let page = sessions::list(language::of(headers), user, sessions, token);
     page.reply(Reason::Ok, StatusCode::OK)
-}
-
-fn time(unix_ms: u64) -> String {
-    let moment = i64::try_from(unix_ms / 1000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    moment.map_or_else(String::new, |moment| moment.to_string())
 }
