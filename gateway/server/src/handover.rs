@@ -18,6 +18,8 @@ use rustix::net::{
 const MAX_SOCKETS: usize = 64;
 const MAX_NAMES: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether the other one is there.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Sockets by the address that they listen on.
 pub(crate) type Sockets = Vec<(String, OwnedFd)>;
@@ -75,7 +77,7 @@ fn wait(listener: &UnixListener) -> io::Result<UnixStream> {
                 if why.kind() == io::ErrorKind::WouldBlock
                     && std::time::Instant::now() < deadline =>
             {
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(PAUSE);
             }
             Err(why) => return Err(why),
         }
@@ -120,19 +122,22 @@ impl Received {
     }
 }
 
-/// Takes the sockets of the process that runs now; waits for it to be asked (SIGQUIT).
-pub(crate) fn take(folder: &Path) -> io::Result<Received> {
+/// Takes the sockets of the process that runs now; waits for it to be asked (SIGQUIT). Who stops waiting has taken nothing.
+pub(crate) async fn take(folder: &Path) -> io::Result<Received> {
     secure(folder)?;
     let deadline = std::time::Instant::now() + PATIENCE;
     let stream = loop {
         match UnixStream::connect(meeting_place(folder)) {
             Ok(stream) => break stream,
-            Err(_) if std::time::Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            Err(_) if std::time::Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
             Err(why) => return Err(why),
         }
     };
+    let received = tokio::task::spawn_blocking(move || receive(stream)).await;
+    received.map_err(io::Error::other)?
+}
+
+fn receive(stream: UnixStream) -> io::Result<Received> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut names = vec![0; MAX_NAMES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
@@ -167,26 +172,18 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
-    #[test]
-    fn hands_a_listening_socket_over() {
+    #[tokio::test]
+    async fn hands_a_listening_socket_over() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("private");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let there = folder.clone();
-        let taker = std::thread::spawn(move || {
-            let received = take(&there).unwrap();
-            let names: Vec<_> = received
-                .sockets
-                .iter()
-                .map(|(name, _)| name.clone())
-                .collect();
-            (names, received)
-        });
         let giver = std::thread::spawn(move || {
-            give(&folder, &[("one".to_owned(), listener.as_fd())]).unwrap();
+            give(&there, &[("one".to_owned(), listener.as_fd())]).unwrap();
         });
-        let (names, mut received) = taker.join().unwrap();
+        let mut received = take(&folder).await.unwrap();
+        let names: Vec<_> = received.sockets.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["one"]);
         let socket = received.sockets.remove(0).1;
         received.confirm();

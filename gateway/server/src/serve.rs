@@ -157,9 +157,7 @@ async fn open(shared: &Shared, options: &Options) -> Result<Vec<Arc<Open>>, Stri
     let snapshot = shared.load();
     let mut received = match (&options.upgrade_folder, options.upgrade) {
         (Some(folder), true) => {
-            let folder = folder.clone();
-            let taken = tokio::task::spawn_blocking(move || handover::take(&folder)).await;
-            let taken = taken.map_err(|why| why.to_string())?;
+            let taken = handover::take(folder).await;
             Some(taken.map_err(|why| format!("no sockets from the running gateway: {why}"))?)
         }
         (None, true) => {

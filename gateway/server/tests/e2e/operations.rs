@@ -136,6 +136,24 @@ fn a_binary_upgrade_loses_no_request() {
     second.end();
 }
 
+/// Who asks the new process to end before it serves has called the upgrade off.
+#[test]
+fn an_upgrade_that_is_called_off_leaves_the_first_one_serving() {
+    let origin = waiting();
+    let mut gateway = Gateway::start(&Plan::open(origin.address));
+    let mut second = gateway.successor();
+    assert_eq!(second.call_off().code(), Some(0));
+    assert_eq!(exchange(gateway.http, get("/", "")).text(), "origin");
+    // Nobody takes them: it says so, and goes on.
+    gateway.signal("QUIT");
+    until("the first one gives up", || {
+        gateway.stderr().contains("not handed over").then_some(())
+    });
+    assert_eq!(exchange(gateway.http, get("/", "")).text(), "origin");
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
 #[test]
 fn the_admin_listener_answers_and_refuses_strangers() {
     let origin = Origin::start();

@@ -134,13 +134,19 @@ impl Gateway {
 
     /// Starts a second process that takes the sockets over, as an operator does for a new binary.
     pub(crate) fn upgrade(&self) -> Second {
+        let second = self.successor();
+        self.signal("QUIT");
+        second
+    }
+
+    /// The second process of an upgrade, before the first is asked for its sockets.
+    pub(crate) fn successor(&self) -> Second {
         let mut child = command(self.folder.path(), &self.plan)
             .arg("--upgrade")
             .spawn()
             .unwrap();
         let lines = Arc::default();
         collect(&mut child, &lines, &Arc::default());
-        self.signal("QUIT");
         Second { child, lines }
     }
 
@@ -173,11 +179,7 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success(), "kill -s {name}");
+        signal(self.id(), name);
     }
 
     /// Waits until the process has ended.
@@ -270,10 +272,34 @@ impl Second {
             .any(|line| line["event"] == "request")
     }
 
+    /// Asks it to end once it listens to signals, and waits until it has.
+    #[track_caller]
+    pub(crate) fn call_off(&mut self) -> ExitStatus {
+        const TERM: u64 = 1 << 14;
+        let status = format!("/proc/{}/status", self.child.id());
+        until("the second process listens to signals", || {
+            let text = std::fs::read_to_string(&status).unwrap();
+            let mut lines = text.lines();
+            let caught = lines.find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+            (caught & TERM != 0).then_some(())
+        });
+        signal(self.child.id(), "TERM");
+        until("the second process ends", || self.child.try_wait().unwrap())
+    }
+
     pub(crate) fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn signal(process: u32, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success(), "kill -s {name}");
 }
 
 impl Drop for Second {
