@@ -4,6 +4,7 @@
 mod base64;
 mod case;
 mod cmd_line;
+mod code_points;
 mod comments;
 mod css;
 mod digest;
@@ -63,6 +64,8 @@ pub enum Transform {
     Trim,
     TrimLeft,
     TrimRight,
+    /// Ours: `\uHHHH` becomes the character.
+    UnicodeEscapeDecode,
     Uppercase,
     UrlDecode,
     UrlDecodeUni,
@@ -71,7 +74,7 @@ pub enum Transform {
 }
 
 /// Names in lower case without underscores, so that `urlDecodeUni` and `url_decode_uni` are one entry.
-const NAMES: [(&str, Transform); 40] = [
+const NAMES: [(&str, Transform); 41] = [
     ("base64decode", Transform::Base64Decode),
     ("base64decodeext", Transform::Base64DecodeExt),
     ("base64embedded", Transform::Base64Embedded),
@@ -107,6 +110,7 @@ const NAMES: [(&str, Transform); 40] = [
     ("trim", Transform::Trim),
     ("trimleft", Transform::TrimLeft),
     ("trimright", Transform::TrimRight),
+    ("unicodeescapedecode", Transform::UnicodeEscapeDecode),
     ("uppercase", Transform::Uppercase),
     ("urldecode", Transform::UrlDecode),
     ("urldecodeuni", Transform::UrlDecodeUni),
@@ -179,6 +183,7 @@ impl Transform {
             Self::Trim => trim::both(input, out),
             Self::TrimLeft => trim::left(input, out),
             Self::TrimRight => trim::right(input, out),
+            Self::UnicodeEscapeDecode => code_points::decode(input, out),
             Self::Uppercase => case::upper(input, out),
             Self::UrlDecode => url::decode(input, out),
             Self::UrlDecodeUni => url::decode_uni(input, out),

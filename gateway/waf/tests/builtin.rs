@@ -103,6 +103,28 @@ fn sees_attacks_through_base64_and_a_second_encoding() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn sees_attacks_through_escapes_of_characters() {
+    let judge = Judge::new();
+    let mut faults = Vec::new();
+    for (class, value) in attacks() {
+        let Ok(text) = std::str::from_utf8(&value) else {
+            continue;
+        };
+        let escaped: String = text
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect();
+        // In a header as well, but not every rule looks there.
+        for place in [Place::Query, Place::Json, Place::Cookie] {
+            if !value.starts_with(b"%25") {
+                faults.extend(judge.fault(place, class, escaped.as_bytes(), true));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// Rules about what is no parameter: id, what they refuse, what looks like it and passes. Header lines follow the target.
 const ELSEWHERE: &[(u32, &str, &str)] = &[
     (1203, "/static/..;/..;/conf", "/static/v1..2/a...b/conf"),
@@ -127,12 +149,25 @@ const ELSEWHERE: &[(u32, &str, &str)] = &[
         "/\nuser-agent: Mozilla/5.0 (Windows NT 10.0) Gecko/20100101 Firefox/127.0",
     ),
     (1802, "/.git/config", "/blog/git/config-your-editor"),
+    (1802, "/.git", "/widgets/1.git"),
+    (1802, "/shop/.gitconfig", "/help/gitconfig"),
     (1902, "/a?b%01=c", "/a?b%09=c%0A"),
     (
         1906,
         "/a?next=x%20GET%20/admin%20HTTP/1.1%0D%0A",
         "/a?next=we%20get%20/admin%20over%20HTTP%201.1%20now",
     ),
+    (
+        1907,
+        "/login?admin'%20AND%20'1'='1",
+        "/search?rock%20'n'%20roll=1&this%20and%20that=2",
+    ),
+    (
+        1907,
+        "/?<svg%20onload=go()>",
+        "/?size<4=1&form[on]=2&a%20<b%20and%20c>d=3",
+    ),
+    (1907, "/?*(|(objectclass=*))", "/?items[*]=1&price(eur)=2"),
     (
         2004,
         "/upload\nx-file-name: avatar.php",
@@ -152,6 +187,21 @@ const ELSEWHERE: &[(u32, &str, &str)] = &[
         2202,
         "/\nhx-current-url: https://s.example/?q=<script>go()</script>",
         "/\nhx-current-url: http://localhost:8080/cart?page=2",
+    ),
+    (
+        2204,
+        "/\nreferer: 1' OR '1'='1",
+        "/\nreferer: https://s.example/it's?q=(a|b)&c='d'",
+    ),
+    (
+        2204,
+        "/\nreferer: php://filter/read=string.rot13/resource=index.php",
+        "/\nreferer: android-app://com.example.reader/",
+    ),
+    (
+        2204,
+        "/\nreferer: 0 union select login from staff",
+        "/\nreferer: www.shop.example/bags?union=select",
     ),
     (
         1702,

@@ -29,7 +29,9 @@ pub(super) fn triggers(transform: Transform) -> ByteSet {
         T::CompressWhitespace | T::RemoveWhitespace | T::Trim | T::TrimLeft | T::TrimRight => {
             space()
         }
-        T::CssDecode | T::EscapeSeqDecode | T::JsDecode => ByteSet::of(b"\\"),
+        T::CssDecode | T::EscapeSeqDecode | T::JsDecode | T::UnicodeEscapeDecode => {
+            ByteSet::of(b"\\")
+        }
         T::FoldWidth => range(0xe2, 0xf0).union(ByteSet::of(b"\xca")),
         T::HtmlEntityDecode => ByteSet::of(b"&"),
         T::NormalizePath | T::NormalizePathWin => ByteSet::of(b"/\\."),
@@ -81,6 +83,7 @@ pub(super) fn only_moves(transform: Transform) -> bool {
         | T::ParityZero7bit
         | T::Sha1
         | T::SqlHexDecode
+        | T::UnicodeEscapeDecode
         | T::UrlDecode
         | T::UrlDecodeUni
         | T::UrlEncode
