@@ -47,6 +47,12 @@ country_database() { # CC0
         npm install --silent --no-audit --no-fund --prefix "$deps/npm" "$name@$version"
 }
 
+htmx() { # 0BSD: the two lines of it that are in use
+    local two=2.0.11 four=4.0.1
+    [ -e "$deps/npm/node_modules/htmx4/package.json" ] ||
+        npm install --silent --no-audit --no-fund --prefix "$deps/npm" "htmx.org@$two" "htmx4@npm:htmx.org@$four"
+}
+
 openid_provider() { # MIT
     local version=8.8.1 name=oidc-provider
     [ -e "$deps/npm/node_modules/$name/package.json" ] ||
@@ -96,6 +102,7 @@ install() {
     python_tools
     country_database
     openid_provider
+    htmx
     promtool
     redis_server
     valkey_server

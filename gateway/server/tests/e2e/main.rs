@@ -24,6 +24,7 @@ mod factors;
 mod factors_json;
 mod forms;
 mod guard;
+mod htmx;
 mod http2;
 mod identity;
 mod oidc;
