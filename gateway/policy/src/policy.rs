@@ -292,6 +292,16 @@ impl Policy {
         })
     }
 
+    /// The longest that any check goes on prolonging one token.
+    #[must_use]
+    pub fn prolongs_for(&self) -> Option<Duration> {
+        let each = self.checks.iter().filter_map(|found| match &found.check {
+            Check::Session(check) => check.prolongs_for(),
+            _ => None,
+        });
+        each.max()
+    }
+
     /// How many routes there are; ids go from 0.
     #[must_use]
     pub fn route_count(&self) -> usize {

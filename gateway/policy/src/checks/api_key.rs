@@ -277,7 +277,9 @@ impl Check {
     ) -> Result<(Arc<Known>, &'k str, bool), Refusal> {
         let prefix = text::prefix(key).ok_or_else(|| Refusal::of(Reason::KeyInvalid, "no key, or mistyped"))?;
         let (hash, now) = (text::hash(key), turn.io.now());
-        let (known, used) = match self.cache.get(prefix, now.steady) {
+        // What is kept may be from before the key was rotated: the store knows better than to call the new one wrong.
+        let kept = self.cache.get(prefix, now.steady).filter(|known| known.is(&hash, now.unix));
+        let (known, used) = match kept {
             Some(known) => (known, true),
             None => self.look_up(turn, prefix).await?,
         };

@@ -70,6 +70,11 @@ struct Held {
 impl super::Beyond for Check {}
 
 impl Check {
+    /// The claims that roles are read from.
+    pub(super) fn role_from(&self) -> &[ClaimPath] {
+        &self.role_from
+    }
+
     /// Whether who does not say who they are may have a role.
     pub(crate) fn lets_strangers(&self) -> bool {
         self.anonymous.is_some()

@@ -277,6 +277,15 @@ impl Check {
         matches!(self.kind, Kind::Own(_))
     }
 
+    /// How long after a log-in a token may still be prolonged, where it is: each copy of it has the same name.
+    #[must_use]
+    pub fn prolongs_for(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Token(token) if token.renewal.is_some() => Some(token.absolute),
+            Kind::Token(_) | Kind::Own(_) => None,
+        }
+    }
+
     /// A user's open sessions, newest first.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use http::header::{REFERER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 
-use super::authorize::ClaimPath;
+use super::authorize::{self, ClaimPath};
 use super::{Gives, Needs, ResponseWork, Turn};
 use crate::asker::{self, Asker};
 use crate::decision::{Answer, Reason, Reply};
@@ -142,6 +142,12 @@ impl Check {
             Some(factors) if !self.methods.iter().any(|method| factors.has(*method)) => Some(Next::Enrol),
             Some(_) => Some(Next::Verify),
         })
+    }
+
+    /// A claim that this check reads roles from and we, who require a factor by role, do not.
+    pub(crate) fn unread_role(&self, other: &authorize::Check) -> Option<String> {
+        let read = other.role_from().iter().find(|claim| !self.role_from.contains(claim));
+        read.filter(|_| self.required.by_role()).map(ToString::to_string)
     }
 
     /// Whether this user must have a second factor.

@@ -17,6 +17,7 @@ const FORM: u64 = 64 << 10;
 
 pub(super) fn check(build: &mut Build<'_, '_>, route: &mut Route, uses: &[Use], at: &Path) {
     order(build, route, uses);
+    roles(build, route, uses);
     emergencies(build, route, uses);
     public(build, route, uses, at);
     let mut edits = Vec::new();
@@ -167,6 +168,39 @@ fn order(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
             }
             known |= (given.given)(gives);
         }
+    }
+}
+
+/// Who must have a second factor by a role is who has that role for `authorize` as well: where the two read it from
+/// different claims, nobody would be asked for anything.
+fn roles(build: &mut Build<'_, '_>, route: &Route, uses: &[Use]) {
+    let active = paired(route, uses)
+        .into_iter()
+        .filter(|(step, _)| step.mode != Mode::Disabled);
+    let active: Vec<_> = active.collect();
+    let mut wrong = Vec::new();
+    let find = |step: &Step| build.checks.named.get(usize::from(step.id.0));
+    for (step, used) in &active {
+        let Some((factors, Check::StepUp(check))) = find(step).map(|named| (named, &named.check))
+        else {
+            continue;
+        };
+        for authorize in active.iter().filter_map(|(step, _)| find(step)) {
+            let Check::Authorize(read) = &authorize.check else {
+                continue;
+            };
+            if let Some(claim) = check.unread_role(read) {
+                let message = format!(
+                    "`{}` reads roles from {claim}, and `{}` does not: it would ask nobody for a second factor by such a role. \
+                     Give it the same `role_from`",
+                    authorize.name, factors.name
+                );
+                wrong.push((used.at.clone(), message));
+            }
+        }
+    }
+    for (at, message) in wrong {
+        build.faults.error(at, message);
     }
 }
 

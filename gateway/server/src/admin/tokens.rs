@@ -64,7 +64,8 @@ pub(super) async fn revoke(State(admin): State<Admin>, body: Bytes) -> Response 
     let now = admin.shared.now();
     let asked = serde_json::from_slice::<Asked>(&body).map_err(|why| why.to_string());
     let entry = asked.and_then(|asked| {
-        let entry = entry(&asked, now.unix, Keys::process())?;
+        let prolonged = admin.shared.load().policy.prolongs_for();
+        let entry = entry(&asked, now.unix, prolonged, Keys::process())?;
         Ok((entry, asked.reason))
     });
     let (entry, reason) = match entry {
@@ -92,7 +93,13 @@ pub(super) async fn revoke(State(admin): State<Admin>, body: Bytes) -> Response 
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-fn entry(asked: &Asked, now: u64, keys: Keys) -> Result<Entry, String> {
+/// What is to be kept; a token that may have been `prolonged`, under its own name, holds longer than it says.
+fn entry(
+    asked: &Asked,
+    now: u64,
+    prolonged: Option<Duration>,
+    keys: Keys,
+) -> Result<Entry, String> {
     let time = asked.time.map(|time| time.0);
     if time.is_some_and(|time| time.is_zero() || time > LONGEST) {
         return Err("for: more than nothing, at most 366d".to_owned());
@@ -123,6 +130,7 @@ fn entry(asked: &Asked, now: u64, keys: Keys) -> Result<Entry, String> {
                 return Err("the token has expired already".to_owned());
             }
             let rest = left.map(|left| Duration::from_millis(left) + SLACK);
+            let rest = rest.map(|rest| rest.max(prolonged.unwrap_or_default()));
             let ttl = time.or(rest).unwrap_or(USUAL).min(LONGEST);
             Ok(by_name(&jti, user.unwrap_or_default(), ttl))
         }
@@ -147,7 +155,7 @@ mod tests {
 
     fn asked(json: &str) -> Result<Entry, String> {
         let asked = serde_json::from_str(json).map_err(|_| "shape".to_owned())?;
-        entry(&asked, NOW, Keys::process())
+        entry(&asked, NOW, None, Keys::process())
     }
 
     fn token(claims: &str) -> String {
@@ -162,6 +170,13 @@ mod tests {
         let by_token = asked(&format!(r#"{{"token":"{text}"}}"#)).unwrap();
         assert_eq!(by_token.ttl, Duration::from_secs(3600) + SLACK);
         assert_eq!(by_token.user, "mia");
+        let copied = entry(
+            &serde_json::from_str(&format!(r#"{{"token":"{text}"}}"#)).unwrap(),
+            NOW,
+            Some(Duration::from_secs(43_200)),
+            Keys::process(),
+        );
+        assert_eq!(copied.unwrap().ttl, Duration::from_secs(43_200));
         let by_name = asked(r#"{"jti":"j1","for":"12h"}"#).unwrap();
         assert_eq!(
             (by_name.key, by_name.ttl),

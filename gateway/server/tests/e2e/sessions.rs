@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::gateway::run;
 use crate::support::origin::Seen;
 use crate::support::raw::{get, post};
-use crate::support::tools::{fed, python};
+use crate::support::tools::{fed, program, python, stdout};
 use crate::support::{Gateway, Origin, Plan, Response, Step, certs, exchange, until};
 
 const SECRET: &str = "a secret of more than thirty-two bytes, used in tests";
@@ -382,8 +382,8 @@ fn operators_and_users_see_sessions_and_end_them() {
 }
 
 /// Tokens as an application signs them, by PyJWT.
-fn token(expires: i64) -> String {
-    let claims = json!({"sub": "ann", "iat": {"now": 0}, "exp": {"now": expires}, "token_type": "access", "jti": "j1", "role": "user"});
+fn token(name: &str, expires: i64) -> String {
+    let claims = json!({"sub": "ann", "iat": {"now": 0}, "exp": {"now": expires}, "token_type": "access", "jti": name, "role": "user"});
     let order = json!([{"alg": "HS256", "key": SECRET, "claims": claims}]);
     let output = fed(&mut python("tokens.py"), order.to_string().as_bytes());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -405,14 +405,14 @@ fn the_applications_own_token_is_prolonged_by_one_of_many_requests_and_called_ba
     let gateway = Gateway::start(&plan);
     let http = gateway.http;
     let ask = |token: &str| exchange(http, get("/", &format!("Cookie: access_token={token}\r\n")));
-    let fresh = ask(&token(1700));
+    let fresh = ask(&token("j1", 1700));
     assert!(fresh.status == 200 && set(&fresh, "access_token").is_empty());
-    assert_eq!(ask(&token(-3600)).status, 401);
+    assert_eq!(ask(&token("j1", -3600)).status, 401);
     assert_eq!(
         exchange(http, get("/", "Accept: text/html\r\n")).status,
         303
     );
-    let old = token(300);
+    let old = token("j1", 300);
     let threads: Vec<_> = (0..8)
         .map(|_| {
             let head = format!("Cookie: access_token={old}\r\n");
@@ -438,6 +438,25 @@ fn the_applications_own_token_is_prolonged_by_one_of_many_requests_and_called_ba
     );
     assert_eq!(exchange(http, out).status, 302);
     assert_eq!((ask(&renewed[0]).status, ask(&old).status), (401, 401));
+
+    // Copies of a token go by its name: it stays called back for as long as they may be prolonged, twelve hours.
+    let another = token("j2", 240);
+    assert_eq!(ask(&another).status, 200);
+    let admin = gateway.admin.to_string();
+    let said = run(&["token", "revoke", "--token", &another, "--admin", &admin]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let until = said
+        .split_whitespace()
+        .last()
+        .unwrap()
+        .trim_end_matches('.');
+    let hours = stdout(program("python3").args([
+        "-c",
+        "import datetime, sys; t = datetime.datetime.fromisoformat(sys.argv[1].replace('Z', '+00:00')); \
+         print(round((t - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 3600))",
+        until,
+    ]));
+    assert_eq!((hours.trim(), ask(&another).status), ("12", 401), "{said}");
 }
 
 #[test]

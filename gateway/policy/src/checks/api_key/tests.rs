@@ -196,6 +196,23 @@ fn who_sends_wrong_keys_is_refused_for_a_while() {
 }
 
 #[test]
+fn a_new_key_is_good_at_once_where_the_old_one_is_still_remembered() {
+    let mut bench = bench(json!({"wrong": "3/1m"}));
+    let old = made(&mut bench, "aaaaaaaa", |_| ());
+    assert_eq!(refused(&mut bench, &sent(&old)), None);
+    let new = text::make("aaaaaaaa", &[7; 32]).to_string();
+    store(&mut bench, &record("aaaaaaaa", &new));
+    for _ in 0..5 {
+        assert_eq!(refused(&mut bench, &sent(&new)), None);
+    }
+    for _ in 0..3 {
+        assert_eq!(refused(&mut bench, &sent(&old)), Some(Reason::KeyInvalid));
+    }
+    assert_eq!(refused(&mut bench, &sent(&old)), Some(Reason::RateLimited));
+    assert_eq!(refused(&mut bench, &sent(&new)), None, "it is remembered");
+}
+
+#[test]
 fn without_the_store_no_key_is_believed() {
     let mut bench = bench(json!({"quota": "9/1d"}));
     let key = made(&mut bench, "aaaaaaaa", |_| ());

@@ -62,7 +62,8 @@ pub struct Spec {
     /// Users who must have a second factor; without one they are sent to enrol. Default: nobody.
     #[serde(default)]
     required: Required,
-    /// Claims that hold the user's roles; a dotted path reaches into objects. Default role and roles.
+    /// Claims that hold the user's roles; a dotted path reaches into objects. Where a role is `required`, all that an
+    /// `authorize` check of the same route reads roles from. Default role and roles.
     #[serde(default)]
     role_from: Texts,
     /// Users who need not have a second factor may enrol one, and are asked for it then. Default true.
@@ -98,6 +99,10 @@ fn yes() -> bool {
 impl Required {
     fn nobody(&self) -> bool {
         !self.all && self.roles.0.is_empty() && self.claims.is_empty()
+    }
+
+    pub(super) fn by_role(&self) -> bool {
+        !self.all && !self.roles.0.is_empty()
     }
 
     pub(super) fn holds(&self, identity: &Identity, role_from: &[ClaimPath]) -> bool {
