@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::decision::Reason;
 use crate::limit::{Lease, Limit, Standing};
 
 /// A moment. Both count milliseconds; `unix` may jump, `steady` never goes back.
@@ -46,6 +47,17 @@ pub enum BodyFault {
     NoRoom,
     /// The client went away or broke the framing: 400.
     Broken,
+}
+
+impl From<BodyFault> for Reason {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge => Self::BodyTooLarge,
+            BodyFault::TooSlow => Self::BodyTimeout,
+            BodyFault::NoRoom => Self::Overload,
+            BodyFault::Broken => Self::BodyBroken,
+        }
+    }
 }
 
 macro_rules! spaces {

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use policy::decision::{Decision, Outcome, Reason, RouteId};
+use policy::io::BodyFault;
 use policy::request::Framing;
 use policy::run::Unwatched;
 
@@ -16,7 +18,8 @@ use crate::ctx::Ctx;
 use crate::downstream::connection::Connection;
 use crate::facts::Facts;
 use crate::gated::{Body, Gated, Pace};
-use crate::io::{Source, Upload, Waiting};
+use crate::held::Hold;
+use crate::io::{Begun, Source, Upload, Waiting};
 use crate::reply::{self, Dress, Page};
 use crate::snapshot::Shared;
 
@@ -70,6 +73,16 @@ pub(crate) async fn ask(
     settle(session, ctx, decision, held, &connection).await
 }
 
+/// What the decision left of the body.
+enum Held {
+    /// None of it was read.
+    Nothing,
+    Whole(Bytes, Hold),
+    Begun(Begun),
+    /// It broke while it was read.
+    Lost(BodyFault),
+}
+
 /// Asks the policy. Only a route that needs bodies copies the header, so that the body can be read beside the view.
 async fn decide(
     shared: &Arc<Shared>,
@@ -77,7 +90,7 @@ async fn decide(
     ctx: &mut Ctx,
     connection: &Connection,
     route: RouteId,
-) -> (Decision, Source<'static>) {
+) -> (Decision, Held) {
     let Ctx {
         snapshot,
         facts,
@@ -92,13 +105,9 @@ async fn decide(
     let expects = facts.expects;
     let (header, body) = match &copy {
         Some(copy) => {
-            let upload = Upload {
-                session,
-                limits: &policy.settings().limits,
-                framing: facts.framing,
-                max: policy.max_body(route),
-                expects,
-            };
+            let limits = &policy.settings().limits;
+            let (max, hold) = (policy.max_body(route), Hold::new(shared.budget()));
+            let upload = Upload::new(session, limits, facts.framing, max, expects, hold);
             (copy, Source::Client(upload))
         }
         None => (session.req_header(), Source::Empty),
@@ -117,8 +126,10 @@ async fn decide(
         .await;
     *waited = io.waited;
     let held = match io.body {
-        Source::Whole(bytes, hold) => Source::Whole(bytes, hold),
-        Source::Empty | Source::Client(_) | Source::Failed(_) => Source::Empty,
+        Source::Whole(bytes, hold) => Held::Whole(bytes, hold),
+        Source::Client(upload) => upload.begun().map_or(Held::Nothing, Held::Begun),
+        Source::Failed(fault) => Held::Lost(fault),
+        Source::Empty => Held::Nothing,
     };
     (decision, held)
 }
@@ -128,13 +139,20 @@ async fn settle(
     session: &mut Session,
     ctx: &mut Ctx,
     decision: Decision,
-    held: Source<'static>,
+    held: Held,
     connection: &Arc<Connection>,
 ) -> Result<bool> {
     ctx.reason = decision.reason();
     ctx.action = decision.action();
     let decision = &*ctx.decision.insert(decision);
     match &decision.outcome {
+        // Whoever asked for it only observed, or lets pass what cannot be read. There is nothing that could be sent on.
+        Outcome::Permit(_) if matches!(held, Held::Lost(_)) => {
+            let Held::Lost(fault) = held else {
+                return Ok(false);
+            };
+            refuse(session, ctx, Reason::from(fault)).await
+        }
         Outcome::Permit(_) => {
             admit(session, ctx, held, connection);
             Ok(false)
@@ -167,12 +185,7 @@ async fn settle(
 }
 
 /// Puts the body under control; a request without one keeps Pingora's own session.
-fn admit(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    held: Source<'static>,
-    connection: &Arc<Connection>,
-) {
+fn admit(session: &mut Session, ctx: &mut Ctx, held: Held, connection: &Arc<Connection>) {
     let policy = &ctx.snapshot.policy;
     let Some(route) = ctx.route else { return };
     if ctx.facts.websocket {
@@ -183,7 +196,8 @@ fn admit(
         _ if ctx.facts.websocket => {
             Body::Tunnel(Pace::new(&policy.settings().limits, u64::MAX, true), false)
         }
-        Source::Whole(bytes, hold) => {
+        Held::Begun(begun) => Body::Begun(begun, false),
+        Held::Whole(bytes, hold) => {
             ctx.held = Some(bytes.len());
             Body::Held(bytes, hold)
         }
@@ -222,7 +236,7 @@ pub(crate) async fn answer(
     session: &mut Session,
     ctx: &mut Ctx,
     mut header: pingora_http::ResponseHeader,
-    body: bytes::Bytes,
+    body: Bytes,
 ) -> Result<bool> {
     ctx.status = header.status.as_u16();
     let dress = Dress {

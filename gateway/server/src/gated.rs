@@ -23,6 +23,7 @@ use policy::settings::Hardening;
 use crate::downstream::connection::Connection;
 use crate::given::Giving;
 use crate::held::Hold;
+use crate::io::Begun;
 use crate::lasting::Cut;
 use crate::withheld::Withheld;
 
@@ -84,6 +85,11 @@ impl Pace {
         Ok(piece)
     }
 
+    /// Whether more came than may.
+    pub(crate) fn is_over(&self) -> bool {
+        self.seen > self.max
+    }
+
     fn allowed(&self) -> Duration {
         let earned = self
             .seen
@@ -107,6 +113,9 @@ pub(crate) enum Body {
         Bytes,
         #[expect(dead_code, reason = "held until the body goes")] Hold,
     ),
+    /// A part of it is here, for checks that could not have it whole; the rest comes as it comes, and once some of that is
+    /// gone (true) the body cannot be sent again.
+    Begun(Begun, bool),
     /// It comes as it comes; true: the client waits for `100 Continue` first.
     Streamed(Pace, bool),
     /// There is none until a WebSocket's handshake is done, and then no end. The header must not announce one, but once
@@ -229,6 +238,11 @@ impl CustomSession for Gated {
         match &mut self.body {
             Body::None | Body::Held(..) => Ok(None),
             Body::Tunnel(pace, _) => pace.read(&mut self.inner).await,
+            Body::Begun(begun, gone) => {
+                let piece = begun.pace.read(&mut self.inner).await?;
+                *gone |= piece.is_some();
+                Ok(piece)
+            }
             Body::Streamed(pace, waiting) => {
                 if std::mem::take(waiting) {
                     invite(&mut self.inner).await?;
@@ -339,6 +353,7 @@ impl CustomSession for Gated {
         match &mut self.body {
             Body::None => true,
             Body::Held(bytes, _) => bytes.is_empty(),
+            Body::Begun(..) => false,
             Body::Streamed(..) => self.inner.is_body_empty(),
             Body::Tunnel(_, sent) => !std::mem::take(sent),
         }
@@ -400,20 +415,25 @@ impl CustomSession for Gated {
     /// Called each time that a header is on its way.
     fn enable_retry_buffering(&mut self) {
         match &mut self.body {
-            Body::None | Body::Held(..) => {}
+            Body::None | Body::Held(..) | Body::Begun(..) => {}
             Body::Streamed(..) => self.inner.enable_retry_buffering(),
             Body::Tunnel(_, sent) => *sent = true,
         }
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        matches!(self.body, Body::Streamed(..)) && self.inner.retry_buffer_truncated()
+        match &self.body {
+            Body::Begun(_, gone) => *gone,
+            Body::Streamed(..) => self.inner.retry_buffer_truncated(),
+            Body::None | Body::Held(..) | Body::Tunnel(..) => false,
+        }
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
         match &self.body {
             Body::None | Body::Tunnel(..) => None,
             Body::Held(bytes, _) => Some(bytes.clone()).filter(|bytes| !bytes.is_empty()),
+            Body::Begun(begun, _) => Some(begun.bytes.clone()),
             Body::Streamed(..) => self.inner.get_retry_buffer(),
         }
     }

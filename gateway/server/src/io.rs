@@ -36,7 +36,7 @@ pub(crate) struct Waiting<'w> {
 pub(crate) enum Source<'w> {
     /// There is none.
     Empty,
-    /// The client has not sent it yet.
+    /// The client has not sent it yet, or not all of it was asked for.
     Client(Upload<'w>),
     /// All of it is here.
     Whole(Bytes, Hold),
@@ -44,58 +44,110 @@ pub(crate) enum Source<'w> {
     Failed(BodyFault),
 }
 
-/// A body that is still to be read.
+/// A body that is still to be read. What was read stays: a check that wanted less, and lets the request pass, takes nothing
+/// from the next one, nor from the application.
 pub(crate) struct Upload<'w> {
-    pub session: &'w mut ServerSession,
-    pub limits: &'w Hardening,
-    pub framing: Framing,
-    /// The route's maximum.
-    pub max: u64,
+    session: &'w mut ServerSession,
+    limits: &'w Hardening,
+    framing: Framing,
     /// The client waits for `100 Continue`.
-    pub expects: bool,
+    expects: bool,
+    /// Holds the route's maximum.
+    pace: Pace,
+    /// The only piece so far, uncopied.
+    first: Option<Bytes>,
+    pieces: BytesMut,
+    hold: Hold,
 }
 
-impl Upload<'_> {
-    async fn read(self, hold: &mut Hold, max: u64) -> Result<Bytes, BodyFault> {
-        let max = max.min(self.max);
+/// What was read of a body whose rest goes on as it comes.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub bytes: Bytes,
+    #[expect(dead_code, reason = "held until the body goes")]
+    pub hold: Hold,
+    pub pace: Pace,
+}
+
+impl<'w> Upload<'w> {
+    /// `max`: the route's. `expects`: the client waits for `100 Continue`.
+    pub(crate) fn new(
+        session: &'w mut ServerSession,
+        limits: &'w Hardening,
+        framing: Framing,
+        max: u64,
+        expects: bool,
+        hold: Hold,
+    ) -> Self {
+        Self {
+            session,
+            limits,
+            framing,
+            expects,
+            pace: Pace::new(limits, max, false),
+            first: None,
+            pieces: BytesMut::new(),
+            hold,
+        }
+    }
+
+    /// What was read, unless that is nothing.
+    pub(crate) fn begun(self) -> Option<Begun> {
+        let bytes = self.first.unwrap_or_else(|| self.pieces.freeze());
+        (!bytes.is_empty()).then_some(Begun {
+            bytes,
+            hold: self.hold,
+            pace: self.pace,
+        })
+    }
+
+    fn length(&self) -> u64 {
+        let length = self.first.as_ref().map_or(self.pieces.len(), Bytes::len);
+        u64::try_from(length).unwrap_or(u64::MAX)
+    }
+
+    /// Reads on to the end.
+    async fn read(&mut self, max: u64) -> Result<(), BodyFault> {
         let declared = match self.framing {
             Framing::Length(length) if length > max => return Err(BodyFault::TooLarge),
             Framing::Length(length) => usize::try_from(length).unwrap_or(0),
             Framing::None | Framing::Unknown => 0,
         };
-        if self.expects {
-            gated::invite(self.session)
-                .await
-                .map_err(|_| BodyFault::Broken)?;
+        if std::mem::take(&mut self.expects) {
+            let invited = gated::invite(self.session).await;
+            invited.map_err(|_| BodyFault::Broken)?;
         }
-        let mut pace = Pace::new(self.limits, max, false);
-        let mut first = None;
-        let mut whole = BytesMut::new();
-        while let Some(piece) = pace
-            .read(self.session)
-            .await
-            .map_err(|error| fault(&error))?
-        {
-            if !hold.grow(piece.len(), self.limits.held_body_total) {
+        while self.length() <= max {
+            let piece = self.pace.read(self.session).await;
+            let Some(piece) = piece.map_err(|error| fault(&error))? else {
+                let short =
+                    matches!(self.framing, Framing::Length(length) if self.length() != length);
+                return if short {
+                    Err(BodyFault::Broken)
+                } else {
+                    Ok(())
+                };
+            };
+            let room = self.hold.grow(piece.len(), self.limits.held_body_total);
+            self.keep(piece, declared);
+            if !room {
                 return Err(BodyFault::NoRoom);
             }
-            match first.take() {
-                None if whole.is_empty() => first = Some(piece),
-                Some(before) => {
-                    let before: Bytes = before;
-                    whole.reserve(declared.clamp(before.len() + piece.len(), 1 << 20));
-                    whole.extend_from_slice(&before);
-                    whole.extend_from_slice(&piece);
-                }
-                None => whole.extend_from_slice(&piece),
-            }
         }
-        let whole = first.unwrap_or_else(|| whole.freeze());
-        let expected = matches!(self.framing, Framing::Length(length) if u64::try_from(whole.len()) != Ok(length));
-        if expected {
-            Err(BodyFault::Broken)
-        } else {
-            Ok(whole)
+        Err(BodyFault::TooLarge)
+    }
+
+    fn keep(&mut self, piece: Bytes, declared: usize) {
+        match self.first.take() {
+            None if self.pieces.is_empty() => self.first = Some(piece),
+            Some(before) => {
+                let least = before.len() + piece.len();
+                self.pieces
+                    .reserve(declared.clamp(least, least.max(1 << 20)));
+                self.pieces.extend_from_slice(&before);
+                self.pieces.extend_from_slice(&piece);
+            }
+            None => self.pieces.extend_from_slice(&piece),
         }
     }
 }
@@ -173,17 +225,20 @@ impl Io for Waiting<'_> {
 
     async fn body(&mut self, max: u64) -> Result<Bytes, BodyFault> {
         let began = Instant::now();
-        self.body = match std::mem::replace(&mut self.body, Source::Failed(BodyFault::Broken)) {
-            Source::Client(upload) => {
-                let mut hold = Hold::new(self.shared.budget());
-                match upload.read(&mut hold, max).await {
-                    Ok(whole) => Source::Whole(whole, hold),
-                    Err(fault) => Source::Failed(fault),
-                }
-            }
-            known => known,
+        let read = match &mut self.body {
+            Source::Client(upload) => Some(upload.read(max).await),
+            Source::Empty | Source::Whole(..) | Source::Failed(_) => None,
         };
         self.waited = self.waited.saturating_add(began.elapsed());
+        match read {
+            Some(Ok(())) => self.body = std::mem::replace(&mut self.body, Source::Empty).whole(),
+            // Another check may want more of it, and without any it may go on as it comes.
+            Some(Err(fault @ (BodyFault::TooLarge | BodyFault::NoRoom))) if self.goes_on() => {
+                return Err(fault);
+            }
+            Some(Err(fault)) => self.body = Source::Failed(fault),
+            None => {}
+        }
         match &self.body {
             Source::Empty => Ok(Bytes::new()),
             Source::Whole(whole, _)
@@ -195,5 +250,25 @@ impl Io for Waiting<'_> {
             Source::Failed(fault) => Err(*fault),
             Source::Client(_) => Err(BodyFault::Broken),
         }
+    }
+}
+
+impl Source<'_> {
+    /// After all of it was read.
+    fn whole(self) -> Self {
+        match self {
+            Self::Client(upload) => {
+                let bytes = upload.first.unwrap_or_else(|| upload.pieces.freeze());
+                Self::Whole(bytes, upload.hold)
+            }
+            known => known,
+        }
+    }
+}
+
+impl Waiting<'_> {
+    /// Whether the body is within what the route takes.
+    fn goes_on(&self) -> bool {
+        matches!(&self.body, Source::Client(upload) if !upload.pace.is_over())
     }
 }

@@ -201,6 +201,11 @@ const ELSEWHERE: &[(u32, &str, &str)] = &[
     (
         2204,
         "/\nreferer: 0 union select login from staff",
+        "/\nreferer: www.shop.example?a=1&b=2",
+    ),
+    (
+        2204,
+        "/\nreferer: x:'||1||'",
         "/\nreferer: www.shop.example/bags?union=select",
     ),
     (

@@ -238,7 +238,7 @@ impl Check {
                 turn.facts.notes.push((turn.id, why.to_owned()));
                 Answer::deny(Reason::CsrfFailed)
             }
-            Err(Refusal::Body(fault)) => Answer::deny(reason(fault)),
+            Err(Refusal::Body(fault)) => Answer::deny(fault.into()),
         }
     }
 
@@ -384,13 +384,4 @@ fn session(facts: &Facts) -> Option<Key> {
 /// RFC 9110, 9.2.1.
 fn safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
-}
-
-fn reason(fault: BodyFault) -> Reason {
-    match fault {
-        BodyFault::TooLarge => Reason::BodyTooLarge,
-        BodyFault::TooSlow => Reason::BodyTimeout,
-        BodyFault::NoRoom => Reason::Overload,
-        BodyFault::Broken => Reason::BodyBroken,
-    }
 }

@@ -12,7 +12,7 @@ use waf::{Refusal, Ruleset, Scratch, Step, Surroundings, Transaction, Tuning, Ve
 
 use super::{Gives, Needs, ResponseWork, Turn};
 use crate::decision::{Action, Answer, CheckId, Denial, Reason, Reply};
-use crate::io::{BodyFault, Io};
+use crate::io::Io;
 use crate::request::{Facts, Framing, Request, Suspended};
 use crate::run::Mode;
 
@@ -190,12 +190,7 @@ impl Check {
         let Some(codings) = self.encoded_body.codings(turn.request.headers)? else {
             return Ok(Bytes::new());
         };
-        let body = turn.io.body(max).await.map_err(|fault| match fault {
-            BodyFault::TooLarge => Reason::BodyTooLarge,
-            BodyFault::TooSlow => Reason::BodyTimeout,
-            BodyFault::NoRoom => Reason::Overload,
-            BodyFault::Broken => Reason::BodyBroken,
-        })?;
+        let body = turn.io.body(max).await?;
         encoded::open(&codings, body, max)
     }
 }

@@ -1,5 +1,6 @@
 //! The body gate: a refused request never reaches the origin, an allowed one arrives byte by byte.
 
+use crate::support::origin::Seen;
 use crate::support::raw::{post, post_chunked};
 use crate::support::tools::{fed, program};
 use crate::support::{Conn, Gateway, Origin, Plan, certs, exchange, until};
@@ -302,4 +303,96 @@ fn memory_for_held_bodies_is_capped_in_total() {
         exchange(gateway.http, post("/fourth", TEXT, &part)).status,
         200
     );
+}
+
+/// Checks that only observe, or let pass what they cannot read, take nothing from what they asked for.
+#[test]
+fn what_a_check_read_and_let_pass_arrives_whole() {
+    let origin = Origin::start();
+    let plan = Plan::new(origin.address)
+        .check(
+            "scan",
+            "{check: waf, rules: [waf/*.yaml], mode: observe, body: {max: 1MiB}}",
+        )
+        .check(
+            "form",
+            "{check: csrf, secret: csrf, bound: false, field: form.csrf, mode: observe}",
+        )
+        .check(
+            "later",
+            "{check: waf, rules: [waf/*.yaml], body: {max: 4MiB, inspect: 4MiB}}",
+        )
+        .top("secrets:\n  csrf: {env: PALISADE_TEST_CSRF}")
+        .env("PALISADE_TEST_CSRF", "a secret of more than thirty-two bytes, used in tests")
+        .top("limits: {held_body_total: 8MiB}")
+        .route("{name: both, match: {path: /both}, to: app, use: [form, later], max_body: 4MiB, public: test}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [scan], max_body: 20MiB, public: test}")
+        .rules();
+    let gateway = Gateway::start(&plan);
+    // Longer than the check may have, and longer than there is room for.
+    for size in [1_500_000, 12_000_000] {
+        let body = filler(size);
+        let chunked = exchange(gateway.http, post_chunked("/up", TEXT, &body, 16_000));
+        assert_eq!(chunked.status, 200, "{size}");
+        assert!(
+            origin.last().complete && origin.last().body == body,
+            "{size}, chunked"
+        );
+        let declared = exchange(gateway.http, post("/up", TEXT, &body));
+        assert_eq!(declared.status, 200, "{size}");
+        assert!(
+            origin.last().complete && origin.last().body == body,
+            "{size}, declared"
+        );
+    }
+    // One that wants little does not cost the next one what it wants.
+    let form = late_attack(200_000);
+    let before = origin.count();
+    let refused = exchange(gateway.http, post_chunked("/both", FORM, &form, 16_000));
+    assert_eq!((refused.status, origin.count()), (403, before));
+    gateway.refused_for("waf_blocked");
+    let honest = [b"pad=".to_vec(), filler(200_000)].concat();
+    let passed = exchange(gateway.http, post_chunked("/both", FORM, &honest, 16_000));
+    assert_eq!(passed.status, 200);
+    assert!(origin.last().body == honest);
+    // What the route itself does not take is refused, whoever observes, and never complete.
+    let long = post_chunked("/up", TEXT, &filler(21 << 20), 64_000);
+    assert_eq!(exchange(gateway.http, long).status, 413);
+    let complete = |seen: &&Seen| seen.target == "/up" && seen.complete;
+    assert_eq!(origin.seen().iter().filter(complete).count(), 4);
+}
+
+/// An upload may be longer than what rules look at: its begin and its end are.
+#[test]
+fn a_long_upload_passes_and_programs_at_its_ends_do_not() {
+    let origin = Origin::start();
+    let plan = Plan::new(origin.address)
+        .check("scan", "{check: waf, rules: [waf/*.yaml]}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [scan], public: test}")
+        .rules();
+    let gateway = Gateway::start(&plan);
+    let upload = |content: &[u8]| {
+        let head = b"--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n";
+        let body = [head, content, b"\r\n--B--\r\n"].concat();
+        let kind = "Content-Type: multipart/form-data; boundary=B\r\n";
+        (
+            exchange(gateway.http, post("/up", kind, &body)).status,
+            body,
+        )
+    };
+    const PROGRAM: &[u8] = b"<?php system($_GET['c']); ?>";
+    for size in [900_000, 3 << 20, 9 << 20] {
+        let picture: Vec<u8> = (0..size).map(|n: usize| (n * 31 % 251) as u8).collect();
+        let (status, body) = upload(&picture);
+        assert_eq!(status, 200, "{size}: {:?}", gateway.lines().last());
+        assert!(origin.last().body == body, "{size}");
+        let before = origin.count();
+        for content in [[PROGRAM, &picture].concat(), [&picture, PROGRAM].concat()] {
+            assert_eq!(
+                (upload(&content).0, origin.count()),
+                (403, before),
+                "{size}"
+            );
+        }
+    }
 }

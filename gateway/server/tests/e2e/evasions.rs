@@ -258,6 +258,36 @@ fn types_and_charsets() {
                 &format!("{{\"q\": \"{text}\"}}"),
             )
         }),
+        pair(
+            "JSON as a form, for rules that read values",
+            "http://127.0.0.1:8500/v1/kv",
+            |text| {
+                one(
+                    "application/x-www-form-urlencoded",
+                    &format!("{{\"url\":\"{text}\"}}"),
+                )
+            },
+        ),
+        pair(
+            "JSON as bytes, with one that is no text",
+            "1' OR '1'='1",
+            |text| {
+                one(
+                    "application/octet-stream",
+                    &format!("{{\"q\":\"{text}\",\"p\":\"\u{7f}\"}}"),
+                )
+            },
+        ),
+        pair(
+            "JSON as bytes, with another behind it",
+            "1' OR '1'='1",
+            |text| {
+                one(
+                    "application/octet-stream",
+                    &format!("{{\"q\":\"{text}\",\"p\":\"\u{1}\"}}"),
+                )
+            },
+        ),
         pair("JSON of a vendor", SQL, |text| {
             one(
                 "application/vnd.shop.v2+json",
@@ -517,6 +547,25 @@ fn multipart_that_parsers_read_differently() {
                 text,
             ))
         }),
+        pair("a name by filename* alone", SQL, |text| {
+            multipart(&part(
+                "Content-Disposition: form-data; name=\"q\"; filename*=utf-8''x",
+                text,
+            ))
+        }),
+        pair("JSON as a part of its own", SQL, |text| {
+            multipart(&part(
+                "Content-Disposition: form-data; name=\"q\"; filename=\"blob\"\r\nContent-Type: application/json",
+                &format!("{{\"q\": \"{text}\"}}"),
+            ))
+        }),
+        against(
+            "a boundary behind a lone CR",
+            multipart(&part(
+                "Content-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\nContent-Type: image/png",
+                &format!("x\r--B\r\n{FIELD}\r\n\r\n{SQL}"),
+            )),
+        ),
         file("a program", "name=\"f\"; filename=\"shell.php\""),
         file(
             "a program with an ending",
@@ -575,6 +624,14 @@ fn xml_that_parsers_read_differently() {
         pair("pieces of CDATA", "1' OR '1'='1", |text| {
             let (one, two) = text.split_at(4);
             element(&format!("<![CDATA[{one}]]><![CDATA[{two}]]>"))
+        }),
+        pair("pieces around comments", "1' OR '1'='1", |text| {
+            let (one, two) = text.split_at(4);
+            element(&format!("{one}<!-- -->{two}"))
+        }),
+        pair("pieces around instructions", "1' OR '1'='1", |text| {
+            let (one, two) = text.split_at(4);
+            element(&format!("{one}<?x y?>{two}"))
         }),
         pair("numbers", SCRIPT, |text| element(&entities(text))),
         pair("an attribute", "1&apos; OR &apos;1&apos;=&apos;1", |text| {

@@ -1,11 +1,11 @@
 //! multipart/form-data (RFC 7578, RFC 2046), strictly. Parsers differ here more than anywhere: what they are known to
 //! read differently is a flaw, what hides a part altogether is a fault.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::content_type::{check_parameters, is_token, split_media};
 use super::disposition::{self, Disposition};
-use super::{Counted, Fault, File, Flaw, Scratch, Sink, Stop, content_type};
+use super::{Counted, Fault, File, Flaw, Kind, Scratch, Sink, Stop, content_type};
 
 /// Header lines of one part; browsers send two.
 const HEADERS: usize = 16;
@@ -113,10 +113,21 @@ impl<'a> Body<'a> {
                 let data = data
                     .strip_suffix(b"\n")
                     .map_or(data, |d| d.strip_suffix(b"\r").unwrap_or(d));
+                if self.has_hidden_delimiter(data) {
+                    out.flaw(Flaw::UnmatchedBoundary)?;
+                }
                 return Ok(Some((data, delimiter)));
             }
             self.at = memchr(b'\n', rest).map_or(self.bytes.len(), |end| here + end + 1);
         }
+    }
+
+    /// Whether a boundary stands behind a lone CR, which ends a line for some parsers.
+    fn has_hidden_delimiter(&self, data: &[u8]) -> bool {
+        memmem::find_iter(data, b"\r--").any(|at| {
+            let behind = data.get(at + 3..).unwrap_or_default();
+            behind.starts_with(self.boundary)
+        })
     }
 
     /// Whether a line is `--boundary` or `--boundary--`, blanks allowed behind.
@@ -188,19 +199,32 @@ fn part<S: Sink>(
         .as_deref()
         .filter(|name| !name.is_empty())
         .ok_or(Fault::Disposition)?;
-    hand_out(&disposition, name, data, out)?;
+    let is_json = |line| {
+        let (header, value) = split_header(line, start)?;
+        let named = header.eq_ignore_ascii_case(b"content-type");
+        Ok::<_, Fault>(named && Kind::of(value) == Ok(Some(Kind::Json)))
+    };
+    let mut lines = scratch.value.split(|b| *b == b'\n');
+    let json = lines.any(|line| is_json(line) == Ok(true));
+    hand_out(&disposition, name, data, json, out)?;
     Ok(delimiter)
 }
 
 /// A file, or a field when no file name is given. An empty file name is what browsers send for no file: PHP sees a
-/// file then, others a field, so its content is looked at as a field.
+/// file then, others a field, so its content is looked at as a field. A name by `filename*` alone is one to some, and not
+/// to others: it is looked at as both.
 fn hand_out<S: Sink>(
     disposition: &Disposition<'_>,
     name: &[u8],
     data: &[u8],
+    json: bool,
     out: &mut Counted<'_, S>,
 ) -> Result<(), Stop> {
     let extended = disposition.extended.as_deref();
+    let blob = json && disposition.filename.as_deref() == Some(b"blob");
+    if blob || (disposition.filename.is_none() && extended.is_some()) {
+        out.pair(name, data, data)?;
+    }
     match disposition.filename.as_deref().or(extended) {
         Some(filename) if !filename.is_empty() => out.file(File {
             name,

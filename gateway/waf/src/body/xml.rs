@@ -82,8 +82,8 @@ impl<S: Sink> Document<'_, '_, S> {
             }
             Event::Decl(declaration) => encoding(declaration)?,
             Event::DocType(_) => return Err(Fault::Doctype.into()),
-            // An application does not see comments and rarely instructions; neither joins the text around it.
-            Event::Comment(_) | Event::PI(_) => self.flush()?,
+            // An application sees the text around them as one.
+            Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => return self.end().map(|()| false),
         }
         Ok(true)

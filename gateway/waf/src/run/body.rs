@@ -35,6 +35,9 @@ const BINARY: &[&[u8]] = &[
     b"application/wasm",
 ];
 
+/// Bytes of the end of a long body that are looked at.
+const TAIL: usize = 64 << 10;
+
 /// What rules and settings say about reading a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
@@ -62,15 +65,17 @@ impl Into<'_, '_> {
     }
 
     fn content(&mut self, scratch: &mut Scratch, how: Reading, content_type: &[u8], bytes: &[u8]) {
-        self.alone(Variable::RawBody, bytes);
+        self.raw(bytes);
         if !self.reads(PARSED) {
             return;
         }
         scratch.separate_by(how.separator);
-        match how
-            .processor
-            .map_or_else(|| Kind::of(content_type), |kind| Ok(Some(kind)))
-        {
+        let declared = Kind::of(content_type);
+        // A rule chooses the parser, not the characters.
+        if how.processor.is_some() && declared == Err(body::Fault::Charset) {
+            self.refuse(Refusal::Body(body::Fault::Charset));
+        }
+        match how.processor.map_or(declared, |kind| Ok(Some(kind))) {
             Ok(Some(kind)) => {
                 if how.force || matches!(kind, Kind::Form | Kind::Json) {
                     self.alone(Variable::RequestBody, bytes);
@@ -79,12 +84,29 @@ impl Into<'_, '_> {
                 if let Err(fault) = done {
                     self.refuse(Refusal::Body(fault));
                 }
+                if kind == Kind::Form {
+                    self.perhaps_json(scratch, content_type, bytes);
+                }
             }
             Ok(None) => self.unparsed(scratch, content_type, bytes),
             Err(fault) => {
                 self.refuse(Refusal::Body(fault));
                 self.unparsed(scratch, content_type, bytes);
             }
+        }
+    }
+
+    /// The body as it was sent. Of one that is longer than a value may be, which only uploads are, its begin and its end,
+    /// where programs are put that shall pass for pictures.
+    fn raw(&mut self, bytes: &[u8]) {
+        let most = self.longest();
+        match bytes.split_at_checked(most) {
+            Some((begin, rest)) if !rest.is_empty() => {
+                let end = rest.len().saturating_sub(TAIL.min(most));
+                self.long_member(Variable::RawBody, b"", begin);
+                self.long_member(Variable::RawBody, b"", rest.get(end..).unwrap_or_default());
+            }
+            _ => self.alone(Variable::RawBody, bytes),
         }
     }
 
@@ -157,13 +179,15 @@ impl Into<'_, '_> {
                 .get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         });
-        if declared && !is_text(bytes) {
-            self.alone(Variable::RequestBody, bytes);
-            return;
+        if !declared || is_text(bytes) {
+            self.alone(Variable::PlainBody, bytes);
         }
-        self.alone(Variable::PlainBody, bytes);
         self.alone(Variable::RequestBody, bytes);
-        // Applications exist that read any body as JSON. Not being JSON is no fault here.
+        self.perhaps_json(scratch, content_type, bytes);
+    }
+
+    /// Applications exist that read any body as JSON. Not being JSON is no fault here.
+    fn perhaps_json(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
         if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
             let _ = self.parse(scratch, Kind::Json, content_type, bytes);
         }
@@ -262,8 +286,8 @@ impl Sink for Fields<'_, '_, '_> {
     }
 }
 
-/// UTF-8 without control characters other than white space.
+/// UTF-8 without control characters other than white space; DEL is one that text may hold.
 fn is_text(bytes: &[u8]) -> bool {
-    let control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    let control = |byte: &u8| *byte < b' ' && !byte.is_ascii_whitespace();
     !bytes.iter().any(control) && std::str::from_utf8(bytes).is_ok()
 }

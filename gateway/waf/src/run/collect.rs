@@ -262,6 +262,11 @@ impl<'v, 'l> Into<'v, 'l> {
         }
     }
 
+    /// Bytes of the longest value.
+    pub(super) const fn longest(&self) -> usize {
+        self.limits.value
+    }
+
     /// A variable that stands alone.
     pub(crate) fn alone(&mut self, variable: Variable, text: &[u8]) {
         self.member(variable, b"", text);

@@ -1,9 +1,12 @@
 //! unicodeEscapeDecode, which is ours: `\uHHHH` and `\u{H…}`, as JSON and most languages write characters in ASCII, become
-//! UTF-8; two halves of a pair become one character. Other escapes stay: a backslash alone is text, a path or a pattern.
+//! UTF-8; two halves of a pair become one character, and a full-width form of ASCII becomes that. Other escapes stay: a backslash alone is text, a path or a pattern.
 
 use memchr::memchr;
 
 use super::nibble;
+
+/// Digits between braces, leading zeros among them.
+const LONGEST: usize = 16;
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut rest = input;
@@ -32,7 +35,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
 /// The code point that an escape at the start of `text` names, and its length.
 fn escaped(text: &[u8]) -> Option<(u32, usize)> {
     if let Some(braced) = text.strip_prefix(b"\\u{") {
-        let length = braced.iter().take(7).position(|b| *b == b'}')?;
+        let length = braced.iter().take(LONGEST).position(|b| *b == b'}')?;
         return Some((number(braced.get(..length)?)?, length + 4));
     }
     let first = unit(text)?;
@@ -57,7 +60,13 @@ fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u32, |number, digit| {
-        Some(number << 4 | u32::from(nibble(*digit)?))
+    let code = digits.iter().try_fold(0_u32, |number, digit| {
+        number
+            .checked_mul(16)?
+            .checked_add(u32::from(nibble(*digit)?))
+    })?;
+    Some(match code {
+        0xff01..=0xff5e => code - 0xfee0,
+        _ => code,
     })
 }

@@ -11,7 +11,7 @@ use super::{Check, Emergency, Found, key};
 use crate::checks::Turn;
 use crate::cookie::{self, SameSite};
 use crate::decision::{Action, Answer, Reason, Reply};
-use crate::io::{BodyFault, Io, Space};
+use crate::io::{Io, Space};
 use crate::request::Request;
 use crate::stored;
 
@@ -55,10 +55,7 @@ pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> A
     }
     let body = match turn.io.body(FORM).await {
         Ok(body) => body,
-        Err(BodyFault::TooLarge) => return Answer::deny(Reason::BodyTooLarge),
-        Err(BodyFault::TooSlow) => return Answer::deny(Reason::BodyTimeout),
-        Err(BodyFault::NoRoom) => return Answer::deny(Reason::Overload),
-        Err(BodyFault::Broken) => return Answer::deny(Reason::BodyBroken),
+        Err(fault) => return Answer::deny(fault.into()),
     };
     let token = form_urlencoded::parse(&body).find(|(name, _)| name == "token");
     let token = token.map(|(_, value)| value.trim().to_owned()).unwrap_or_default();

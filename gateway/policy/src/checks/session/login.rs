@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::decision::Reason;
 use crate::fault::Path;
 use crate::field::Field;
-use crate::io::{BodyFault, Io};
+use crate::io::Io;
 use crate::path;
 use crate::request::Request;
 use crate::spec::value::OneOrMany;
@@ -207,7 +207,7 @@ impl Start {
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<String>, Reason> {
         let Some(field) = &self.user else { return Ok(None) };
         let body = match field.in_body() {
-            true => turn.io.body(FORM).await.map_err(fault)?,
+            true => turn.io.body(FORM).await?,
             false => bytes::Bytes::new(),
         };
         Ok(field.exact(turn.request, &body).and_then(|user| self.folded(user)))
@@ -260,13 +260,4 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let only = values.next().filter(|_| values.next().is_none())?;
     let text = std::str::from_utf8(only.as_bytes()).ok()?.trim();
     (!text.is_empty()).then_some(text)
-}
-
-fn fault(fault: BodyFault) -> Reason {
-    match fault {
-        BodyFault::TooLarge => Reason::BodyTooLarge,
-        BodyFault::TooSlow => Reason::BodyTimeout,
-        BodyFault::NoRoom => Reason::Overload,
-        BodyFault::Broken => Reason::BodyBroken,
-    }
 }

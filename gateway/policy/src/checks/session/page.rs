@@ -9,7 +9,7 @@ use super::own::Own;
 use super::refusal::Login;
 use crate::checks::Turn;
 use crate::decision::{Action, Answer, Reason, Reply, Told};
-use crate::io::{BodyFault, Io, Key};
+use crate::io::{Io, Key};
 use crate::pages::sessions::{self, Session};
 use crate::pages::{self, language};
 
@@ -60,8 +60,7 @@ async fn change<I: Io>(
 ) -> Answer {
     let body = match turn.io.body(FORM).await {
         Ok(body) => body,
-        Err(BodyFault::TooLarge) => return Answer::deny(Reason::BodyTooLarge),
-        Err(_) => return Answer::deny(Reason::BodyBroken),
+        Err(fault) => return Answer::deny(fault.into()),
     };
     let field = |name: &str| {
         let mut values = form_urlencoded::parse(&body).filter(|(key, _)| key == name);

@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::io::BodyFault;
 use crate::testing::{Bench, Scene};
 
 const RULES: &str = r#"
