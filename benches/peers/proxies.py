@@ -18,6 +18,7 @@ LACKS = {
 }
 NAMES = {
     "bare": "bare Pingora",
+    "bare-trained": "bare Pingora, trained",
     "palisade": "Palisade",
     "nginx": "nginx",
     "haproxy": "HAProxy",
@@ -52,6 +53,7 @@ def start(kind, setup, binaries, folder, origin):
     """The proxy, listening; `None` when it does not know how."""
     made = {
         "bare": bare,
+        "bare-trained": bare_trained,
         "palisade": palisade,
         "nginx": nginx,
         "haproxy": haproxy,
@@ -68,6 +70,12 @@ def start(kind, setup, binaries, folder, origin):
 def bare(setup, binaries, own, port, origin):
     """Checks nothing: beside proxies that check it is the floor."""
     return [binaries / "bare", f"127.0.0.1:{port}", f"127.0.0.1:{origin}", str(setup.threads)]
+
+
+def bare_trained(setup, binaries, own, port, origin):
+    """The same, built as `deploy/build.sh benches` builds Palisade."""
+    found = binaries / "bare-trained"
+    return [found, f"127.0.0.1:{port}", f"127.0.0.1:{origin}", str(setup.threads)] if found.exists() else None
 
 
 def palisade(setup, binaries, own, port, origin):

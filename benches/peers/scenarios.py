@@ -8,7 +8,7 @@ import tools
 from proxies import Setup
 from stand import pool
 
-EVERYONE = ["bare", "palisade", "nginx", "haproxy", "envoy", "pingap", "zentinel"]
+EVERYONE = ["bare", "bare-trained", "palisade", "nginx", "haproxy", "envoy", "pingap", "zentinel"]
 PEERS = ["palisade", "nginx", "haproxy", "envoy"]
 BROWSER = """Host: localhost
 User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0
