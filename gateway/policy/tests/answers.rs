@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use policy::Policy;
 use policy::decision::{Decision, Reason, RouteId};
 use policy::invented::{Invented, ready};
@@ -24,6 +24,10 @@ rules:
   - {id: 9, msg: x, targets: [args], any: [{contains: attack}]}
 "#;
 
+const CUT: &str = "SecRuleEngine On\nSecResponseBodyAccess On\n\
+                   SecRule RESPONSE_BODY \"@contains never\" \"id:8,phase:4,pass,t:none\"\n\
+                   SecRule OUTBOUND_DATA_ERROR \"@eq 1\" \"id:7,phase:4,deny,t:none,msg:'long'\"\n";
+
 fn policy(check: &str) -> Policy {
     let text = format!(
         "version: 1\nupstreams: {{app: {{servers: [\"127.0.0.1:3000\"]}}}}\nchecks:\n  leaks: {{check: waf, {check}}}\n\
@@ -32,6 +36,7 @@ fn policy(check: &str) -> Policy {
     let mut files = Files(HashMap::new());
     files.0.insert("policy.yaml".to_owned(), text);
     files.0.insert("answers.yaml".to_owned(), RULES.to_owned());
+    files.0.insert("cut.conf".to_owned(), CUT.to_owned());
     files
         .0
         .insert("requests.yaml".to_owned(), REQUESTS.to_owned());
@@ -171,6 +176,27 @@ fn only_the_inspected_part_counts() {
     let body = [&[b' '; 8][..], TRACE].concat();
     let step = judge(&policy, &mut late, 200, "text/html", &body);
     assert_eq!(denied(step), None);
+}
+
+#[test]
+fn rules_know_that_an_answer_goes_on_behind_what_they_see() {
+    let policy = policy("rules: [cut.conf]");
+    for (unread, status) in [
+        (None, None),
+        (Some(Unread::Long), Some(Reason::WafResponse)),
+    ] {
+        let mut decision = decide(&policy);
+        let facts = &mut decision.facts;
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/html"))]);
+        policy.judge_response(ROUTE, facts, 200, &headers, &mut Unwatched);
+        if let Some(unread) = unread {
+            let step = policy.judge_unread(ROUTE, facts, unread, &mut Unwatched);
+            assert_eq!(denied(step), None);
+        }
+        let step = policy.judge_response_body(ROUTE, facts, b"fine", &mut Unwatched);
+        assert_eq!(denied(step), status);
+    }
 }
 
 #[test]

@@ -84,6 +84,13 @@ impl Suspended {
     }
 }
 
+impl Suspended {
+    /// Says that the answer's body which follows is only its beginning.
+    pub const fn cut_response(&mut self) {
+        self.known.values.cut_response();
+    }
+}
+
 impl fmt::Debug for Suspended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suspended").finish_non_exhaustive()

@@ -2,7 +2,7 @@
 
 use crate::support::certs;
 use crate::support::gateway::replace;
-use crate::support::tools::{fed, program};
+use crate::support::tools::{fed, program, stdout};
 use crate::support::{Gateway, Origin, Plan, until};
 
 /// One HTTP/1.1 request through `openssl s_client`; everything it printed.
@@ -127,6 +127,56 @@ fn client_certificates_are_verified() {
     // A server's certificate of the right authority is no client's.
     assert!(!s_client(&gateway, &["-cert", &cert, "-key", &key]).contains("HTTP/1.1"));
     assert_eq!(origin.count(), 1);
+}
+
+/// Whoever shows a certificate is let in by what stands in it, and whoever shows none is not.
+#[test]
+fn routes_ask_for_the_certificate_of_one_client() {
+    let origin = Origin::start();
+    let (cert, key, ca) = (
+        certs::file("server.pem"),
+        certs::file("server.key"),
+        certs::file("ca.pem"),
+    );
+    let (client, client_key) = (certs::file("client.pem"), certs::file("client.key"));
+    let shown = stdout(program("openssl").args([
+        "x509",
+        "-in",
+        &client,
+        "-noout",
+        "-fingerprint",
+        "-sha256",
+    ]));
+    let fingerprint = shown.trim().split_once('=').unwrap().1;
+    let asks = |certificate: &str| {
+        let plan = Plan::new(origin.address)
+            .check("known", &format!("{{check: authorize, certificate: {certificate}}}"))
+            .route("{name: all, match: {path: \"/*\"}, to: app, use: [known], public: test}")
+            .tls_with(&format!(
+                "{{certificates: [{{cert: {cert}, key: {key}}}], client_auth: {{ca: {ca}, require: false}}}}"
+            ));
+        Gateway::start(&plan)
+    };
+    let own = ["-cert", &client, "-key", &client_key];
+    for (certificate, status) in [
+        ("{subject: \"CN=*\"}".to_owned(), "200"),
+        (format!("{{fingerprint: \"{fingerprint}\"}}"), "200"),
+        ("{subject: \"CN=somebody else\"}".to_owned(), "403"),
+        (format!("{{fingerprint: \"{}\"}}", "ab".repeat(32)), "403"),
+    ] {
+        let gateway = asks(&certificate);
+        let answer = s_client(&gateway, &own);
+        assert!(
+            answer.contains(&format!("HTTP/1.1 {status}")),
+            "{certificate}: {answer}"
+        );
+        let none = s_client(&gateway, &[]);
+        assert!(
+            none.contains("HTTP/1.1 40") && !none.contains("HTTP/1.1 200"),
+            "{certificate}: {none}"
+        );
+    }
+    assert_eq!(origin.count(), 2);
 }
 
 #[test]

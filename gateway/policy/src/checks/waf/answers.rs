@@ -176,11 +176,14 @@ impl Check {
         self.settle(transaction, suspended, facts, false)
     }
 
-    /// What this check says of a body that cannot be read.
-    pub(crate) fn judge_unread(&self, suspended: &Suspended, unread: Unread) -> Answer {
+    /// What this check says of a body that cannot be read, or not to its end: then its rules know that, too.
+    pub(crate) fn judge_unread(&self, suspended: &mut Suspended, unread: Unread) -> Answer {
         let Some(reads) = self.response.as_ref().filter(|_| suspended.evaluation.is_some()) else {
             return Answer::Pass;
         };
+        if let (Unread::Long, Some(evaluation)) = (unread, &mut suspended.evaluation) {
+            evaluation.cut_response();
+        }
         match (unread, reads.over, reads.encoded) {
             (Unread::Part, ..) if reads.ranges == Ranges::Allow => Answer::Pass,
             (Unread::Part, ..) | (Unread::Long, Over::Deny, _) => Answer::deny(Reason::ResponseUnread),
