@@ -31,7 +31,8 @@ build() {
     find "target/build-$1/$host/release" -maxdepth 1 \( -name palisade -o -name bare \) -exec cp {} "target/$1/" \;
 }
 
-rm -rf "$counts"
+# Cargo does not look into what was counted: crates of an earlier build would keep their old layout.
+rm -rf "$counts" target/build-trained target/counting target/trained
 build counting "-Cprofile-generate=$counts"
 cargo build --profile fast --locked -p benches --bin load
 cp target/fast/load target/counting/

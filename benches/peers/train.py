@@ -8,6 +8,7 @@ For `deploy/build.sh`, which lays the final build out by what was counted. The g
 
 import argparse
 import pathlib
+import sys
 import tempfile
 
 import tools
@@ -18,6 +19,14 @@ from stand import ROOT, Load, raise_file_limit
 PARTS = ["plain", "edge", "api", "tls", "h2", "websocket", "routes"]
 
 
+def put(one, load, seconds):
+    """Under this load; what answers with errors would be laid out for errors."""
+    found = load.run(one.port, seconds)
+    good, bad = found["good"]["count"], found["refused"]["count"] + found["broken"]
+    if good < 10 * bad or not good:
+        sys.exit(f"{one.kind}: not even nine in ten were answered: {found}")
+
+
 def scenarios(bench):
     for part in PARTS:
         for scenario in getattr(bench.catalogue, part)():
@@ -25,7 +34,7 @@ def scenarios(bench):
             kinds = {"palisade", "bare"} & set(scenario.kinds)
             for kind in kinds if (bench.binaries / "bare").exists() else {"palisade"}:
                 one = bench.start(kind, scenario.setup, bench.origin(scenario.origin))
-                Load(bench.binaries, scenario.requests, **scenario.load).run(one.port, bench.seconds)
+                put(one, Load(bench.binaries, scenario.requests, **scenario.load), bench.seconds)
                 one.end()
 
 
@@ -41,7 +50,7 @@ def rules(bench):
             for values in ("fresh", "usual"):
                 say(f"{name} rules: {kind}, {values}")
                 load = Load(bench.binaries, waf.pool(folder, make, size, values), connections=8)
-                load.run(one.port, bench.seconds)
+                put(one, load, bench.seconds)
         one.end()
 
 

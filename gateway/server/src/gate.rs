@@ -9,6 +9,7 @@ use http::header::CACHE_CONTROL;
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
+use policy::checks::Unanswered;
 use policy::decision::{Decision, Outcome, Reason, RouteId};
 use policy::io::BodyFault;
 use policy::request::Framing;
@@ -18,6 +19,7 @@ use crate::ctx::Ctx;
 use crate::downstream::connection::Connection;
 use crate::facts::Facts;
 use crate::gated::{Body, Gated, Pace};
+use crate::heard;
 use crate::held::Hold;
 use crate::io::{Begun, Source, Upload, Waiting};
 use crate::reply::{self, Dress, Page};
@@ -70,6 +72,16 @@ pub(crate) async fn ask(
     let decided = Instant::now();
     ctx.gateway = decided.duration_since(ctx.began).saturating_sub(ctx.waited);
     ctx.decided = Some(decided);
+    let held = match held {
+        // Whoever asked for it only observed, or lets pass what cannot be read. There is nothing that could be sent on.
+        Err(fault) if matches!(decision.outcome, Outcome::Permit(_)) => {
+            ctx.decision = Some(decision);
+            heard::unanswered(shared, session, Unanswered::Client, ctx).await;
+            return refuse(session, ctx, Reason::from(fault)).await;
+        }
+        Err(_) => Held::Nothing,
+        Ok(held) => held,
+    };
     settle(session, ctx, decision, held, &connection).await
 }
 
@@ -79,8 +91,6 @@ enum Held {
     Nothing,
     Whole(Bytes, Hold),
     Begun(Begun),
-    /// It broke while it was read.
-    Lost(BodyFault),
 }
 
 /// Asks the policy. Only a route that needs bodies copies the header, so that the body can be read beside the view.
@@ -90,7 +100,7 @@ async fn decide(
     ctx: &mut Ctx,
     connection: &Connection,
     route: RouteId,
-) -> (Decision, Held) {
+) -> (Decision, std::result::Result<Held, BodyFault>) {
     let Ctx {
         snapshot,
         facts,
@@ -126,10 +136,10 @@ async fn decide(
         .await;
     *waited = io.waited;
     let held = match io.body {
-        Source::Whole(bytes, hold) => Held::Whole(bytes, hold),
-        Source::Client(upload) => upload.begun().map_or(Held::Nothing, Held::Begun),
-        Source::Failed(fault) => Held::Lost(fault),
-        Source::Empty => Held::Nothing,
+        Source::Whole(bytes, hold) => Ok(Held::Whole(bytes, hold)),
+        Source::Client(upload) => Ok(upload.begun().map_or(Held::Nothing, Held::Begun)),
+        Source::Failed(fault) => Err(fault),
+        Source::Empty => Ok(Held::Nothing),
     };
     (decision, held)
 }
@@ -146,13 +156,6 @@ async fn settle(
     ctx.action = decision.action();
     let decision = &*ctx.decision.insert(decision);
     match &decision.outcome {
-        // Whoever asked for it only observed, or lets pass what cannot be read. There is nothing that could be sent on.
-        Outcome::Permit(_) if matches!(held, Held::Lost(_)) => {
-            let Held::Lost(fault) = held else {
-                return Ok(false);
-            };
-            refuse(session, ctx, Reason::from(fault)).await
-        }
         Outcome::Permit(_) => {
             admit(session, ctx, held, connection);
             Ok(false)
@@ -196,13 +199,13 @@ fn admit(session: &mut Session, ctx: &mut Ctx, held: Held, connection: &Arc<Conn
         _ if ctx.facts.websocket => {
             Body::Tunnel(Pace::new(&policy.settings().limits, u64::MAX, true), false)
         }
-        Held::Begun(begun) => Body::Begun(begun, false),
+        Held::Begun(begun) => Body::Begun(begun),
         Held::Whole(bytes, hold) => {
             ctx.held = Some(bytes.len());
             Body::Held(bytes, hold)
         }
-        _ if session.is_body_empty() => return,
-        _ => {
+        Held::Nothing if session.is_body_empty() => return,
+        Held::Nothing => {
             let limits = &policy.settings().limits;
             let pace = Pace::new(limits, policy.max_body(route), policy.streams(route));
             Body::Streamed(pace, ctx.facts.expects)

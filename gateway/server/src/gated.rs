@@ -113,9 +113,8 @@ pub(crate) enum Body {
         Bytes,
         #[expect(dead_code, reason = "held until the body goes")] Hold,
     ),
-    /// A part of it is here, for checks that could not have it whole; the rest comes as it comes, and once some of that is
-    /// gone (true) the body cannot be sent again.
-    Begun(Begun, bool),
+    /// A part of it is here, for checks that could not have it whole; the rest comes as it comes.
+    Begun(Begun),
     /// It comes as it comes; true: the client waits for `100 Continue` first.
     Streamed(Pace, bool),
     /// There is none until a WebSocket's handshake is done, and then no end. The header must not announce one, but once
@@ -238,9 +237,11 @@ impl CustomSession for Gated {
         match &mut self.body {
             Body::None | Body::Held(..) => Ok(None),
             Body::Tunnel(pace, _) => pace.read(&mut self.inner).await,
-            Body::Begun(begun, gone) => {
+            Body::Begun(begun) => {
                 let piece = begun.pace.read(&mut self.inner).await?;
-                *gone |= piece.is_some();
+                if piece.is_some() {
+                    begun.first = None;
+                }
                 Ok(piece)
             }
             Body::Streamed(pace, waiting) => {
@@ -423,7 +424,7 @@ impl CustomSession for Gated {
 
     fn retry_buffer_truncated(&self) -> bool {
         match &self.body {
-            Body::Begun(_, gone) => *gone,
+            Body::Begun(begun) => begun.first.is_none(),
             Body::Streamed(..) => self.inner.retry_buffer_truncated(),
             Body::None | Body::Held(..) | Body::Tunnel(..) => false,
         }
@@ -433,7 +434,7 @@ impl CustomSession for Gated {
         match &self.body {
             Body::None | Body::Tunnel(..) => None,
             Body::Held(bytes, _) => Some(bytes.clone()).filter(|bytes| !bytes.is_empty()),
-            Body::Begun(begun, _) => Some(begun.bytes.clone()),
+            Body::Begun(begun) => begun.first.as_ref().map(|(bytes, _)| bytes.clone()),
             Body::Streamed(..) => self.inner.get_retry_buffer(),
         }
     }

@@ -29,6 +29,11 @@ impl Hold {
         }
     }
 
+    /// Whether anything is left of `max` over all requests.
+    pub(crate) fn has_room(&self, max: u64) -> bool {
+        self.budget.used() < max
+    }
+
     /// Takes `more` bytes unless that would pass `max` over all requests.
     pub(crate) fn grow(&mut self, more: usize, max: u64) -> bool {
         let more = u64::try_from(more).unwrap_or(u64::MAX);

@@ -63,9 +63,8 @@ pub(crate) struct Upload<'w> {
 /// What was read of a body whose rest goes on as it comes.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    pub bytes: Bytes,
-    #[expect(dead_code, reason = "held until the body goes")]
-    pub hold: Hold,
+    /// Until it is sent; from then on the body cannot be sent again.
+    pub first: Option<(Bytes, Hold)>,
     pub pace: Pace,
 }
 
@@ -95,8 +94,7 @@ impl<'w> Upload<'w> {
     pub(crate) fn begun(self) -> Option<Begun> {
         let bytes = self.first.unwrap_or_else(|| self.pieces.freeze());
         (!bytes.is_empty()).then_some(Begun {
-            bytes,
-            hold: self.hold,
+            first: Some((bytes, self.hold)),
             pace: self.pace,
         })
     }
@@ -118,6 +116,11 @@ impl<'w> Upload<'w> {
             invited.map_err(|_| BodyFault::Broken)?;
         }
         while self.length() <= max {
+            let total = self.limits.held_body_total;
+            // What is read is kept: without room nothing more is.
+            if !self.hold.has_room(total) {
+                return Err(BodyFault::NoRoom);
+            }
             let piece = self.pace.read(self.session).await;
             let Some(piece) = piece.map_err(|error| fault(&error))? else {
                 let short =
@@ -128,7 +131,7 @@ impl<'w> Upload<'w> {
                     Ok(())
                 };
             };
-            let room = self.hold.grow(piece.len(), self.limits.held_body_total);
+            let room = self.hold.grow(piece.len(), total);
             self.keep(piece, declared);
             if !room {
                 return Err(BodyFault::NoRoom);

@@ -70,9 +70,10 @@ struct Held {
 impl super::Beyond for Check {}
 
 impl Check {
-    /// The claims that roles are read from.
-    pub(super) fn role_from(&self) -> &[ClaimPath] {
-        &self.role_from
+    /// The claims that it reads roles from; none where it asks for something else alone.
+    pub(super) fn roles_read(&self) -> &[ClaimPath] {
+        let roles = self.need.is_some() || self.role.is_some() || self.asks_for_any_role();
+        if roles { &self.role_from } else { &[] }
     }
 
     /// Whether who does not say who they are may have a role.

@@ -146,7 +146,7 @@ impl Check {
 
     /// A claim that this check reads roles from and we, who require a factor by role, do not.
     pub(crate) fn unread_role(&self, other: &authorize::Check) -> Option<String> {
-        let read = other.role_from().iter().find(|claim| !self.role_from.contains(claim));
+        let read = other.roles_read().iter().find(|claim| !self.role_from.contains(claim));
         read.filter(|_| self.required.by_role()).map(ToString::to_string)
     }
 

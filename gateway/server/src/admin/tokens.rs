@@ -126,11 +126,12 @@ fn entry(
                 revocation::named(token.trim()).ok_or("that is no token")?;
             let jti = jti.ok_or("the token has no jti: revoke its user's")?;
             let left = expires.map(|expires| expires.saturating_sub(now));
-            if left == Some(0) {
+            if left == Some(0) && prolonged.is_none() {
                 return Err("the token has expired already".to_owned());
             }
             let rest = left.map(|left| Duration::from_millis(left) + SLACK);
-            let rest = rest.map(|rest| rest.max(prolonged.unwrap_or_default()));
+            let copies = prolonged.map_or(Duration::ZERO, |longest| longest + SLACK);
+            let rest = rest.map(|rest| rest.max(copies));
             let ttl = time.or(rest).unwrap_or(USUAL).min(LONGEST);
             Ok(by_name(&jti, user.unwrap_or_default(), ttl))
         }
@@ -176,7 +177,7 @@ mod tests {
             Some(Duration::from_secs(43_200)),
             Keys::process(),
         );
-        assert_eq!(copied.unwrap().ttl, Duration::from_secs(43_200));
+        assert_eq!(copied.unwrap().ttl, Duration::from_secs(43_200) + SLACK);
         let by_name = asked(r#"{"jti":"j1","for":"12h"}"#).unwrap();
         assert_eq!(
             (by_name.key, by_name.ttl),

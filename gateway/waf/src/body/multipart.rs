@@ -221,7 +221,8 @@ fn hand_out<S: Sink>(
     out: &mut Counted<'_, S>,
 ) -> Result<(), Stop> {
     let extended = disposition.extended.as_deref();
-    let blob = json && disposition.filename.as_deref() == Some(b"blob");
+    let filename = disposition.filename.as_deref().unwrap_or_default();
+    let blob = json && !filename.is_empty() && !filename.contains(&b'.');
     if blob || (disposition.filename.is_none() && extended.is_some()) {
         out.pair(name, data, data)?;
     }

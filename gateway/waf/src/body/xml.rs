@@ -25,6 +25,7 @@ pub(super) fn parse<S: Sink>(
     let mut document = Document {
         out,
         text: &mut scratch.value,
+        told: 0,
         path: &mut scratch.name,
         ends: Vec::new(),
         depth: 0,
@@ -48,6 +49,8 @@ struct Document<'a, 'b, S> {
     out: &'a mut Counted<'b, S>,
     /// Text since the last tag; references arrive apart from it.
     text: &'a mut Vec<u8>,
+    /// How much of it was handed out as pieces.
+    told: usize,
     /// Of the element at hand: `/order/item`. Cut at a length that names do not reach by themselves.
     path: &'a mut Vec<u8>,
     /// Its length without the last step, without the last two, ….
@@ -82,8 +85,7 @@ impl<S: Sink> Document<'_, '_, S> {
             }
             Event::Decl(declaration) => encoding(declaration)?,
             Event::DocType(_) => return Err(Fault::Doctype.into()),
-            // An application sees the text around them as one.
-            Event::Comment(_) | Event::PI(_) => {}
+            Event::Comment(_) | Event::PI(_) => self.piece()?,
             Event::Eof => return self.end().map(|()| false),
         }
         Ok(true)
@@ -166,11 +168,25 @@ impl<S: Sink> Document<'_, '_, S> {
         self.push(text.as_bytes(), at)
     }
 
+    /// A comment stands here. Some applications see the text around it as one, others in pieces: both are handed out.
+    fn piece(&mut self) -> Result<(), Stop> {
+        let piece = self.text.get(self.told..).unwrap_or_default();
+        if !piece.trim_ascii().is_empty() {
+            self.out.text(self.path, piece)?;
+            self.told = self.text.len();
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<(), Stop> {
+        if self.told > 0 {
+            self.piece()?;
+        }
         if !self.text.trim_ascii().is_empty() {
             self.out.text(self.path, self.text)?;
         }
         self.text.clear();
+        self.told = 0;
         Ok(())
     }
 

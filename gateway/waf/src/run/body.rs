@@ -35,7 +35,7 @@ const BINARY: &[&[u8]] = &[
     b"application/wasm",
 ];
 
-/// Bytes of the end of a long body that are looked at.
+/// Bytes of the end of a long upload that are looked at.
 const TAIL: usize = 64 << 10;
 
 /// What rules and settings say about reading a body.
@@ -65,12 +65,12 @@ impl Into<'_, '_> {
     }
 
     fn content(&mut self, scratch: &mut Scratch, how: Reading, content_type: &[u8], bytes: &[u8]) {
-        self.raw(bytes);
+        let declared = Kind::of(content_type);
+        self.raw(declared == Ok(Some(Kind::Multipart)), bytes);
         if !self.reads(PARSED) {
             return;
         }
         scratch.separate_by(how.separator);
-        let declared = Kind::of(content_type);
         // A rule chooses the parser, not the characters.
         if how.processor.is_some() && declared == Err(body::Fault::Charset) {
             self.refuse(Refusal::Body(body::Fault::Charset));
@@ -96,17 +96,17 @@ impl Into<'_, '_> {
         }
     }
 
-    /// The body as it was sent. Of one that is longer than a value may be, which only uploads are, its begin and its end,
-    /// where programs are put that shall pass for pictures.
-    fn raw(&mut self, bytes: &[u8]) {
+    /// The body as it was sent. Of an upload that is longer than a value may be, its begin and its end, where programs are put
+    /// that shall pass for pictures: all of it would be more work than a request may be.
+    fn raw(&mut self, upload: bool, bytes: &[u8]) {
         let most = self.longest();
-        match bytes.split_at_checked(most) {
-            Some((begin, rest)) if !rest.is_empty() => {
-                let end = rest.len().saturating_sub(TAIL.min(most));
-                self.long_member(Variable::RawBody, b"", begin);
-                self.long_member(Variable::RawBody, b"", rest.get(end..).unwrap_or_default());
-            }
-            _ => self.alone(Variable::RawBody, bytes),
+        if !upload || bytes.len() <= most {
+            return self.alone(Variable::RawBody, bytes);
+        }
+        self.values.cut_body();
+        let end = bytes.len().saturating_sub(TAIL.min(most));
+        for piece in [bytes.get(..most), bytes.get(end..)].into_iter().flatten() {
+            self.long_member(Variable::RawBody, b"", piece);
         }
     }
 
@@ -186,10 +186,16 @@ impl Into<'_, '_> {
         self.perhaps_json(scratch, content_type, bytes);
     }
 
-    /// Applications exist that read any body as JSON. Not being JSON is no fault here.
+    /// Applications exist that read any body as JSON. Not being JSON is no fault here, being too much of it is.
     fn perhaps_json(&mut self, scratch: &mut Scratch, content_type: &[u8], bytes: &[u8]) {
-        if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
-            let _ = self.parse(scratch, Kind::Json, content_type, bytes);
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            return;
+        }
+        if let Err(fault @ (body::Fault::TooDeep | body::Fault::TooMany)) =
+            self.parse(scratch, Kind::Json, content_type, text)
+        {
+            self.refuse(Refusal::Body(fault));
         }
     }
 

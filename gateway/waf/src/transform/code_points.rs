@@ -5,8 +5,8 @@ use memchr::memchr;
 
 use super::nibble;
 
-/// Digits between braces, leading zeros among them.
-const LONGEST: usize = 16;
+/// Digits between braces; there may be any number of zeros before those that count.
+const LONGEST: usize = 256;
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut rest = input;

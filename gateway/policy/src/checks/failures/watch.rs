@@ -10,7 +10,7 @@ use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
 use crate::decision::Reason;
 use crate::field::{Field, folded};
-use crate::io::{BodyFault, Io};
+use crate::io::Io;
 use crate::path;
 use crate::request::{Await, Request};
 use crate::spec::value::OneOrMany;
@@ -141,12 +141,7 @@ impl Watch {
     /// In whose name, as it is compared; empty when that cannot be told.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<String, Reason> {
         let body = match self.needs_body() {
-            Some(max) => turn.io.body(max).await.map_err(|fault| match fault {
-                BodyFault::TooLarge => Reason::BodyTooLarge,
-                BodyFault::TooSlow => Reason::BodyTimeout,
-                BodyFault::NoRoom => Reason::Overload,
-                BodyFault::Broken => Reason::BodyBroken,
-            })?,
+            Some(max) => turn.io.body(max).await?,
             None => bytes::Bytes::new(),
         };
         let mut found: Option<String> = None;
