@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the gateway for production, laid out by what it does: built with counters, put under load (benches/peers/train.py),
-# built again with what was counted. The binary does the same as `cargo build --release`'s for a fifth to a half less CPU
+# built again with what was counted. The binary does the same as `cargo build --release`'s for a tenth to a half less CPU
 # (benches/README.md), since one request's code lies together.
-#   deploy/build.sh           leaves target/trained/palisade; about half an hour on two cores
+#   deploy/build.sh           leaves target/trained/palisade; about forty minutes on two cores
 #   deploy/build.sh benches   what benches/peers/all.py --profile trained needs as well
 # Needs Debian, and Rust from rustup for its llvm-profdata; installs what the load needs.
 set -euo pipefail
