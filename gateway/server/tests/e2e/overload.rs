@@ -14,7 +14,18 @@ fn plan(origin: &Origin) -> Plan {
 
 /// What happens while the gateway has no time for longer than requests may wait.
 fn without_time(gateway: &Gateway, meanwhile: impl FnOnce()) {
+    // A connection waits for its next request only some moments after the last answer is here.
+    sleep(Duration::from_secs(1));
     gateway.signal("STOP");
+    // The signal is on its way before it has arrived.
+    until("every thread stands still", || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
+        let stands = |thread: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(thread.unwrap().path().join("status"));
+            status.is_ok_and(|status| status.contains("State:\tT"))
+        };
+        threads.map(stands).all(|stands| stands).then_some(())
+    });
     meanwhile();
     sleep(Duration::from_millis(3500));
     gateway.signal("CONT");
@@ -42,9 +53,9 @@ fn who_waited_too_long_is_told_and_keeps_the_connection() {
     });
     conns.extend(fresh);
     let mut ids = std::collections::BTreeSet::new();
-    for conn in &mut conns {
+    for (number, conn) in conns.iter_mut().enumerate() {
         let refused = conn.response().unwrap();
-        assert_eq!(refused.status, 503);
+        assert_eq!(refused.status, 503, "connection {number}");
         assert_eq!(refused.header("retry-after"), Some("1"));
         assert_eq!(refused.header("connection"), None);
         assert!(
