@@ -19,12 +19,12 @@ fn without_time(gateway: &Gateway, meanwhile: impl FnOnce()) {
     gateway.signal("STOP");
     // The signal is on its way before it has arrived.
     until("every thread stands still", || {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
+        let mut threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
         let stands = |thread: std::io::Result<std::fs::DirEntry>| {
             let status = std::fs::read_to_string(thread.unwrap().path().join("status"));
             status.is_ok_and(|status| status.contains("State:\tT"))
         };
-        threads.map(stands).all(|stands| stands).then_some(())
+        threads.all(stands).then_some(())
     });
     meanwhile();
     sleep(Duration::from_millis(3500));
