@@ -92,11 +92,16 @@ impl<'w> Upload<'w> {
 
     /// What was read, unless that is nothing.
     pub(crate) fn begun(self) -> Option<Begun> {
-        let bytes = self.first.unwrap_or_else(|| self.pieces.freeze());
+        let (bytes, hold, pace) = self.taken();
         (!bytes.is_empty()).then_some(Begun {
-            first: Some((bytes, self.hold)),
-            pace: self.pace,
+            first: Some((bytes, hold)),
+            pace,
         })
+    }
+
+    fn taken(self) -> (Bytes, Hold, Pace) {
+        let bytes = self.first.unwrap_or_else(|| self.pieces.freeze());
+        (bytes, self.hold, self.pace)
     }
 
     fn length(&self) -> u64 {
@@ -111,15 +116,16 @@ impl<'w> Upload<'w> {
             Framing::Length(length) => usize::try_from(length).unwrap_or(0),
             Framing::None | Framing::Unknown => 0,
         };
-        if std::mem::take(&mut self.expects) {
-            let invited = gated::invite(self.session).await;
-            invited.map_err(|_| BodyFault::Broken)?;
-        }
         while self.length() <= max {
             let total = self.limits.held_body_total;
             // What is read is kept: without room nothing more is.
             if !self.hold.has_room(total) {
                 return Err(BodyFault::NoRoom);
+            }
+            // Not before: a body of which nothing was asked for is invited when it goes on.
+            if std::mem::take(&mut self.expects) {
+                let invited = gated::invite(self.session).await;
+                invited.map_err(|_| BodyFault::Broken)?;
             }
             let piece = self.pace.read(self.session).await;
             let Some(piece) = piece.map_err(|error| fault(&error))? else {
@@ -261,8 +267,8 @@ impl Source<'_> {
     fn whole(self) -> Self {
         match self {
             Self::Client(upload) => {
-                let bytes = upload.first.unwrap_or_else(|| upload.pieces.freeze());
-                Self::Whole(bytes, upload.hold)
+                let (bytes, hold, _) = upload.taken();
+                Self::Whole(bytes, hold)
             }
             known => known,
         }

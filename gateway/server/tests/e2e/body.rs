@@ -305,6 +305,38 @@ fn memory_for_held_bodies_is_capped_in_total() {
     );
 }
 
+/// Where there is no room to read anything for a check that only observes, the client is told to go on once.
+#[test]
+fn who_waits_for_100_is_told_once_when_there_is_no_room() {
+    let origin = Origin::start();
+    let plan = Plan::new(origin.address)
+        .check("scan", "{check: waf, rules: [waf/*.yaml], mode: observe}")
+        .top("limits: {held_body_total: 256KiB}")
+        .route("{name: all, match: {path: \"/*\"}, to: app, use: [scan], public: test}")
+        .rules();
+    let gateway = Gateway::start(&plan);
+    let room = 256 << 10;
+    let mut holder = Conn::open(gateway.http);
+    holder.write(format!(
+        "POST /held HTTP/1.1\r\nHost: app.test\r\n{TEXT}Content-Length: {}\r\n\r\n",
+        room + 1
+    ));
+    holder.write(filler(room));
+    until("all room is taken", || {
+        (gateway.metric("palisade_body_bytes_held", &[]) >= 262_144.0).then_some(())
+    });
+    let mut conn = Conn::open(gateway.http);
+    conn.write(format!(
+        "POST /e HTTP/1.1\r\nHost: app.test\r\n{TEXT}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    ));
+    assert_eq!(conn.response().unwrap().status, 100);
+    conn.write("hello");
+    assert_eq!(conn.response().unwrap().status, 200);
+    assert_eq!(origin.last().body, b"hello");
+    holder.write("z");
+    assert_eq!(holder.response().unwrap().status, 200);
+}
+
 /// Checks that only observe, or let pass what they cannot read, take nothing from what they asked for.
 #[test]
 fn what_a_check_read_and_let_pass_arrives_whole() {
