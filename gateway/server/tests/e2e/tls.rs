@@ -22,6 +22,14 @@ fn s_client(gateway: &Gateway, arguments: &[&str]) -> String {
     )
 }
 
+/// A listener that asks for certificates of the throw-away authority.
+fn asking(plan: Plan, require: bool) -> Plan {
+    let [cert, key, ca] = ["server.pem", "server.key", "ca.pem"].map(certs::file);
+    plan.tls_with(&format!(
+        "{{certificates: [{{cert: {cert}, key: {key}}}], client_auth: {{ca: {ca}, require: {require}}}}}"
+    ))
+}
+
 fn subject(output: &str) -> String {
     output
         .lines()
@@ -104,14 +112,8 @@ fn alpn_chooses_h2_first() {
 #[test]
 fn client_certificates_are_verified() {
     let origin = Origin::start();
-    let (cert, key, ca) = (
-        certs::file("server.pem"),
-        certs::file("server.key"),
-        certs::file("ca.pem"),
-    );
-    let plan = Plan::open(origin.address).tls_with(&format!(
-        "{{certificates: [{{cert: {cert}, key: {key}}}], client_auth: {{ca: {ca}, require: true}}}}"
-    ));
+    let (cert, key) = (certs::file("server.pem"), certs::file("server.key"));
+    let plan = asking(Plan::open(origin.address), true);
     let gateway = Gateway::start(&plan);
     let (client, client_key) = (certs::file("client.pem"), certs::file("client.key"));
     assert!(s_client(&gateway, &["-cert", &client, "-key", &client_key]).contains("HTTP/1.1 200"));
@@ -133,11 +135,6 @@ fn client_certificates_are_verified() {
 #[test]
 fn routes_ask_for_the_certificate_of_one_client() {
     let origin = Origin::start();
-    let (cert, key, ca) = (
-        certs::file("server.pem"),
-        certs::file("server.key"),
-        certs::file("ca.pem"),
-    );
     let (client, client_key) = (certs::file("client.pem"), certs::file("client.key"));
     let shown = stdout(program("openssl").args([
         "x509",
@@ -150,12 +147,12 @@ fn routes_ask_for_the_certificate_of_one_client() {
     let fingerprint = shown.trim().split_once('=').unwrap().1;
     let asks = |certificate: &str| {
         let plan = Plan::new(origin.address)
-            .check("known", &format!("{{check: authorize, certificate: {certificate}}}"))
-            .route("{name: all, match: {path: \"/*\"}, to: app, use: [known], public: test}")
-            .tls_with(&format!(
-                "{{certificates: [{{cert: {cert}, key: {key}}}], client_auth: {{ca: {ca}, require: false}}}}"
-            ));
-        Gateway::start(&plan)
+            .check(
+                "known",
+                &format!("{{check: authorize, certificate: {certificate}}}"),
+            )
+            .route("{name: all, match: {path: \"/*\"}, to: app, use: [known], public: test}");
+        Gateway::start(&asking(plan, false))
     };
     let own = ["-cert", &client, "-key", &client_key];
     for (certificate, status) in [
