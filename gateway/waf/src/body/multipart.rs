@@ -199,13 +199,11 @@ fn part<S: Sink>(
         .as_deref()
         .filter(|name| !name.is_empty())
         .ok_or(Fault::Disposition)?;
-    let is_json = |line| {
-        let (header, value) = split_header(line, start)?;
-        let named = header.eq_ignore_ascii_case(b"content-type");
-        Ok::<_, Fault>(named && Kind::of(value) == Ok(Some(Kind::Json)))
-    };
-    let mut lines = scratch.value.split(|b| *b == b'\n');
-    let json = lines.any(|line| is_json(line) == Ok(true));
+    let json = scratch.value.split(|b| *b == b'\n').any(|line| {
+        split_header(line, start).is_ok_and(|(header, value)| {
+            header.eq_ignore_ascii_case(b"content-type") && Kind::of(value) == Ok(Some(Kind::Json))
+        })
+    });
     hand_out(&disposition, name, data, json, out)?;
     Ok(delimiter)
 }

@@ -26,6 +26,7 @@ pub(super) fn parse<S: Sink>(
         out,
         text: &mut scratch.value,
         told: 0,
+        pieces: 0,
         path: &mut scratch.name,
         ends: Vec::new(),
         depth: 0,
@@ -49,8 +50,9 @@ struct Document<'a, 'b, S> {
     out: &'a mut Counted<'b, S>,
     /// Text since the last tag; references arrive apart from it.
     text: &'a mut Vec<u8>,
-    /// How much of it was handed out as pieces.
+    /// How much of it was handed out as pieces, and as how many.
     told: usize,
+    pieces: usize,
     /// Of the element at hand: `/order/item`. Cut at a length that names do not reach by themselves.
     path: &'a mut Vec<u8>,
     /// Its length without the last step, without the last two, ….
@@ -174,19 +176,21 @@ impl<S: Sink> Document<'_, '_, S> {
         if !piece.trim_ascii().is_empty() {
             self.out.text(self.path, piece)?;
             self.told = self.text.len();
+            self.pieces += 1;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
-        if self.told > 0 {
+        if self.pieces > 0 {
             self.piece()?;
         }
-        if !self.text.trim_ascii().is_empty() {
+        // A single piece is all of it.
+        if self.pieces != 1 && !self.text.trim_ascii().is_empty() {
             self.out.text(self.path, self.text)?;
         }
         self.text.clear();
-        self.told = 0;
+        (self.told, self.pieces) = (0, 0);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! unicodeEscapeDecode, which is ours: `\uHHHH` and `\u{H…}`, as JSON and most languages write characters in ASCII, become
-//! UTF-8; two halves of a pair become one character, and a full-width form of ASCII becomes that. Other escapes stay: a backslash alone is text, a path or a pattern.
+//! UTF-8; two halves of a pair become one character, and a full-width form of ASCII becomes that. Other escapes stay: a
+//! backslash alone is text, a path or a pattern.
 
 use memchr::memchr;
 

@@ -89,8 +89,8 @@ pub struct Spec {
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     /// Longest single value (a field, a text of JSON, a body without a known type); a request with a longer one is
-    /// refused. Contents of uploaded files do not count. Default `1MiB`, from
-    /// `8KiB` to `256MiB`.
+    /// refused. Contents of uploaded files do not count: of an upload that is longer, rules over the body as it was sent see so
+    /// much of its begin, and its last 64KiB. Default `1MiB`, from `8KiB` to `256MiB`.
     #[serde(default)]
     inspect: Option<Size>,
     /// Longest body; a longer one is refused with 413. Default `10MiB`, at most `256MiB`.
