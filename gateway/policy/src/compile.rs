@@ -157,6 +157,7 @@ pub(crate) fn outline(
         state: (doubts.errors() == 0).then_some(state),
         admin: address.map(|address| crate::settings::Admin {
             address,
+            socket: admin.and_then(|admin| gateway::beside(admin.socket.as_deref()?).ok()),
             tokens: tokens
                 .unwrap_or_default()
                 .into_iter()

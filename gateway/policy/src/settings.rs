@@ -187,8 +187,10 @@ pub struct ClientAuth {
 pub struct Admin {
     /// A Unix socket, loopback, or any address when `token` is set.
     pub address: ListenAddress,
-    /// Bearer tokens that are accepted: current first, then previous ones. Empty: none is asked for (never beyond this
-    /// machine).
+    /// A Unix socket beside it.
+    pub socket: Option<ListenAddress>,
+    /// Bearer tokens that are accepted: current first, then previous ones. Empty: a socket asks for none, an address
+    /// answers metrics and probes alone (never beyond this machine).
     pub tokens: Vec<Secret>,
 }
 

@@ -81,6 +81,7 @@ fn router(admin: Admin) -> Router {
         )
         .route("/sessions/{user}/{id}", delete(sessions::end_one))
         .route("/factors/{user}", get(factors::show).delete(factors::reset))
+        .route("/factors/{user}/unlock", post(factors::unlock))
         .route("/secrets", get(secrets::list))
         .route("/tokens/revoke", post(tokens::revoke))
         .route("/keys", get(keys::list).post(keys::create))
@@ -105,6 +106,22 @@ fn asked<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, (StatusCode,
         return Err((StatusCode::PAYLOAD_TOO_LARGE, why));
     }
     serde_json::from_slice(body).map_err(|why| (StatusCode::BAD_REQUEST, why.to_string()))
+}
+
+/// Why an operator does something, where a body `{"reason": "…"}` says so; what an event tells of it.
+fn on_whose_word(body: &Bytes) -> Result<String, Response> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Why {
+        reason: String,
+    }
+    if body.is_empty() {
+        return Ok("by an operator".to_owned());
+    }
+    match asked::<Why>(body) {
+        Ok(Why { reason }) => Ok(format!("by an operator: {}", reason.trim())),
+        Err((status, why)) => Err(refuse(status, &why)),
+    }
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
@@ -326,7 +343,8 @@ mod tests {
             reloader: Arc::new(reloader),
             watch,
             guarded,
-            socket: false,
+            // What is asked here is not who may ask.
+            socket: true,
         }
     }
 
@@ -413,10 +431,7 @@ mod tests {
     #[test]
     fn a_unix_socket_is_its_owner_s_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let open = Admin {
-            socket: true,
-            ..admin(folder.path(), false)
-        };
+        let open = admin(folder.path(), false);
         let address = "unix:admin.sock".parse().unwrap();
         start(&address, folder.path(), open.clone(), false).unwrap();
         let path = folder.path().join("admin.sock");

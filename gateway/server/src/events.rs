@@ -77,8 +77,9 @@ impl Kind {
     pub(crate) fn severity(self) -> Option<&'static str> {
         let Self::Told(word) = self else { return None };
         match word {
-            "network_violation" | "ban_started" | "secret_overdue" => Some("medium"),
-            "secret_failed" => Some("high"),
+            "network_violation" | "ban_started" | "factor_locked" | "factor_unlocked"
+            | "secret_overdue" => Some("medium"),
+            "secret_failed" | "factor_reset" => Some("high"),
             word if word.starts_with("emergency_") => Some("high"),
             _ => None,
         }

@@ -62,7 +62,7 @@ pub(crate) struct Gateway {
     watch: Arc<Watch>,
     reloader: Arc<Reloader>,
     folder: PathBuf,
-    admin: Option<Arc<admin::Listening>>,
+    admin: Vec<admin::Listening>,
 }
 
 impl Gateway {
@@ -100,7 +100,7 @@ impl Gateway {
             watch,
             reloader: Arc::new(reloader),
             folder,
-            admin: None,
+            admin: Vec::new(),
         };
         gateway.show_secrets().map_err(|why| why.to_string())?;
         gateway.admin = gateway.open_admin(&settings, options)?;
@@ -136,26 +136,27 @@ impl Gateway {
         &self,
         settings: &Settings,
         options: &Options,
-    ) -> Result<Option<Arc<admin::Listening>>, String> {
+    ) -> Result<Vec<admin::Listening>, String> {
         let written = settings.admin.as_ref();
         let address = match &options.admin {
-            AdminAt::Policy => written.map(|admin| admin.address.clone()),
-            AdminAt::Address(address) => Some(address.clone()),
-            AdminAt::Off => None,
+            AdminAt::Policy => written.map(|admin| &admin.address),
+            AdminAt::Address(address) => Some(address),
+            AdminAt::Off => return Ok(Vec::new()),
         };
-        let Some(address) = address else {
-            return Ok(None);
+        let socket = written.and_then(|admin| admin.socket.as_ref());
+        let guarded = written.is_some_and(|admin| !admin.tokens.is_empty());
+        let open = |address: &ListenAddress| {
+            let admin = Admin {
+                shared: Arc::clone(&self.shared),
+                reloader: Arc::clone(&self.reloader),
+                watch: Arc::clone(&self.watch),
+                guarded: guarded || !address.is_local(),
+                socket: matches!(address, ListenAddress::Unix(_)),
+            };
+            let listening = admin::start(address, &self.folder, admin, options.upgrade);
+            listening.map_err(|why| format!("admin listener {address}: {why}"))
         };
-        let admin = Admin {
-            shared: Arc::clone(&self.shared),
-            reloader: Arc::clone(&self.reloader),
-            watch: Arc::clone(&self.watch),
-            guarded: !address.is_local() || written.is_some_and(|admin| !admin.tokens.is_empty()),
-            socket: matches!(address, ListenAddress::Unix(_)),
-        };
-        let listening = admin::start(&address, &self.folder, admin, options.upgrade);
-        let listening = listening.map_err(|why| format!("admin listener {address}: {why}"))?;
-        Ok(Some(Arc::new(listening)))
+        address.into_iter().chain(socket).map(open).collect()
     }
 
     /// Serves until a signal ends it.

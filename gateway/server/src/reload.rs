@@ -209,7 +209,7 @@ impl Reloader {
 fn needs_restart(before: &Settings, now: &Settings) -> Vec<&'static str> {
     let admin = |settings: &Settings| {
         let admin = settings.admin.as_ref();
-        admin.map(|admin| admin.address.clone())
+        admin.map(|admin| (admin.address.clone(), admin.socket.clone()))
     };
     [
         ("listen", before.listeners != now.listeners),

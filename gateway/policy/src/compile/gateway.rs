@@ -321,10 +321,27 @@ pub(super) fn admin(
     if tokens.iter().any(|token| token.len() < 16) {
         faults.error(at.key("token"), "an admin token has at least 16 bytes");
     }
+    let socket = match spec.socket.as_deref() {
+        Some(path) => Some(faults.take(&at.key("socket"), beside(path))?),
+        None => None,
+    };
+    if socket.as_ref() == Some(&address) {
+        faults.error(at.key("socket"), "`address` is this socket already");
+    }
     Some(Admin {
         address,
+        socket,
         tokens: tokens.into_iter().map(Secret).collect(),
     })
+}
+
+/// The admin socket beside the address.
+pub(super) fn beside(path: &str) -> Result<ListenAddress, String> {
+    match path {
+        "" => Err("a path, such as /run/palisade/admin.sock".to_owned()),
+        path if path.starts_with("unix:") => Err("a path alone, without `unix:`".to_owned()),
+        path => Ok(ListenAddress::Unix(path.to_owned())),
+    }
 }
 
 /// One listener.

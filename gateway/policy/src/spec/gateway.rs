@@ -92,11 +92,15 @@ pub(super) fn yes() -> bool {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
-    /// Address and port, or `unix:/path/to/socket`, which only the gateway's own user can open. An address that others
-    /// reach needs `token`. Default: 127.0.0.1:9900.
+    /// Address and port, or `unix:/path/to/socket`, which only the gateway's own user can open. Without `token` an
+    /// address answers `/metrics`, `/healthz` and `/readyz` alone, and must be one of this machine. Default:
+    /// 127.0.0.1:9900.
     #[serde(default = "admin_address")]
     pub(crate) address: String,
-    /// Name of the secret that is asked for as a bearer token.
+    /// Path of a Unix socket beside `address`, for commands that need no token: only the gateway's own user can open it
+    /// (mode 0600). From the policy's folder.
+    pub(crate) socket: Option<String>,
+    /// Name of the secret that is asked for as a bearer token, by `address` and by `socket`.
     pub(crate) token: Option<String>,
 }
 

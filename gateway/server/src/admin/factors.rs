@@ -2,20 +2,17 @@
 //! shown, and nothing can be added here.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use policy::checks::step_up::operator::{status, user_key};
+use policy::checks::step_up::operator::{forget_attempts, status, user_key};
 use policy::io::Space;
 use policy::key::Keys;
 use serde_json::json;
 
-use super::Admin;
-use crate::events::{Event, Kind};
-
-fn refuse(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
-}
+use super::{Admin, on_whose_word, operate, refuse, tell, unavailable};
+use crate::leases::Leases;
 
 /// `GET /factors/mia`.
 pub(super) async fn show(State(admin): State<Admin>, Path(user): Path<String>) -> Response {
@@ -27,29 +24,53 @@ pub(super) async fn show(State(admin): State<Admin>, Path(user): Path<String>) -
             Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the record is broken"),
         },
         Ok(None) => refuse(StatusCode::NOT_FOUND, "no second factor"),
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the store gives no answer"),
+        Err(fault) => unavailable(fault),
     }
 }
 
-/// `DELETE /factors/mia`: all of them, and with them every proof in every session.
-pub(super) async fn reset(State(admin): State<Admin>, Path(user): Path<String>) -> Response {
+/// `DELETE /factors/mia`: all of them, and with them every proof in every session. `{"reason": "…"}` stands in the event.
+pub(super) async fn reset(
+    State(admin): State<Admin>,
+    Path(user): Path<String>,
+    body: Bytes,
+) -> Response {
+    let detail = match on_whose_word(&body) {
+        Ok(detail) => detail,
+        Err(refused) => return refused,
+    };
     let key = user_key(Keys::process(), &user);
     let now = admin.shared.now();
     let store = admin.shared.store();
     match store.get(Space::Factor, key, now).await {
         Ok(Some(_)) => {}
         Ok(None) => return refuse(StatusCode::NOT_FOUND, "no second factor"),
-        Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "the store gives no answer"),
+        Err(fault) => return unavailable(fault),
     }
-    if store.remove(Space::Factor, key, now).await.is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "the store gives no answer");
+    if let Err(fault) = store.remove(Space::Factor, key, now).await {
+        return unavailable(fault);
     }
-    admin.watch.events.emit(&Event {
-        time: now.unix,
-        kind: Kind::Told("factor_reset"),
-        user: &user,
-        detail: "by an operator",
-        ..Event::default()
-    });
+    tell(&admin, "factor_reset", &user, &detail);
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// `POST /factors/mia/unlock`: wrong codes so far count no more; the factors stay.
+pub(super) async fn unlock(
+    State(admin): State<Admin>,
+    Path(user): Path<String>,
+    body: Bytes,
+) -> Response {
+    let detail = match on_whose_word(&body) {
+        Ok(detail) => detail,
+        Err(refused) => return refused,
+    };
+    let mut leases = Leases::default();
+    let mut io = operate(&admin, &mut leases);
+    match forget_attempts(&mut io, Keys::process(), &user).await {
+        Ok(true) => {
+            tell(&admin, "factor_unlocked", &user, &detail);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Ok(false) => refuse(StatusCode::NOT_FOUND, "no second factor"),
+        Err(fault) => unavailable(fault),
+    }
 }

@@ -1,6 +1,7 @@
-//! Who may use the admin listener. On loopback everybody on the machine may, and therefore every page in a browser
-//! there would: a foreign page cannot send a Host that is an address (DNS rebinding), nor change anything (its Origin
-//! gives it away).
+//! Who may use the admin listener: whoever has the token; where none is set, whoever may open the socket. An address
+//! without a token shows numbers and health alone, for every process of this machine reaches it, and whatever makes
+//! one of them send a request: not even that to a foreign page, which cannot send a Host that is an address (DNS
+//! rebinding).
 
 use std::net::IpAddr;
 
@@ -50,6 +51,10 @@ pub(super) async fn keep_out(State(admin): State<Admin>, request: Request, next:
     response
 }
 
+/// What an address without a token says to all but metrics and probes.
+const NO_TOKEN: &str = "this address has no token and answers /metrics, /healthz and /readyz alone: \
+     set `admin.token`, or ask over a Unix socket (`admin.socket`)";
+
 type Refusal = (StatusCode, &'static str);
 
 struct Asked<'a> {
@@ -82,13 +87,19 @@ fn judge(asked: &Asked<'_>, how: &How<'_>) -> Result<(), Refusal> {
         };
     }
     // No page in a browser opens a socket by its path.
-    if probe || how.socket || local_host(headers) {
-        Ok(())
-    } else {
-        Err((
+    if probe || how.socket {
+        return Ok(());
+    }
+    if !local_host(headers) {
+        return Err((
             StatusCode::MISDIRECTED_REQUEST,
             "use an IP address or localhost as host",
-        ))
+        ));
+    }
+    if asked.path == "/metrics" {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, NO_TOKEN))
     }
 }
 
@@ -186,20 +197,37 @@ mod tests {
             ("", 421),
         ] {
             assert_eq!(
-                ask(Method::GET, "/policy", &[("host", host)], &[]),
+                ask(Method::GET, "/metrics", &[("host", host)], &[]),
                 status,
                 "{host}"
             );
         }
-        assert_eq!(ask(Method::GET, "/policy", &[], &[]), 421);
+        assert_eq!(ask(Method::GET, "/metrics", &[], &[]), 421);
+    }
+
+    #[test]
+    fn an_address_without_a_token_shows_numbers_alone() {
+        let host = [("host", "127.0.0.1:9900")];
+        for (path, status) in [
+            ("/metrics", 200),
+            ("/healthz", 200),
+            ("/readyz", 200),
+            ("/policy", 403),
+            ("/bans", 403),
+            ("/metrics/", 403),
+        ] {
+            assert_eq!(ask(Method::GET, path, &host, &[]), status, "{path}");
+        }
+        assert_eq!(ask(Method::POST, "/reload", &host, &[]), 403);
+        assert_eq!(ask(Method::POST, "/reload", &host, &["x"]), 401);
     }
 
     #[test]
     fn pages_change_nothing() {
-        let host = ("host", "127.0.0.1:9900");
+        let token = ("authorization", "Bearer t");
         let post = |more: &[(&str, &str)]| {
-            let fields: Vec<_> = [host].iter().chain(more).copied().collect();
-            ask(Method::POST, "/reload", &fields, &[])
+            let fields: Vec<_> = [token].iter().chain(more).copied().collect();
+            ask(Method::POST, "/reload", &fields, &["t"])
         };
         assert_eq!(post(&[]), 200);
         assert_eq!(post(&[("origin", "http://127.0.0.1:9900")]), 403);

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Admin;
+use super::{Admin, on_whose_word};
 use crate::events::{Event, Kind, rfc3339};
 use crate::io::{Source, Waiting};
 use crate::leases::Leases;
@@ -37,20 +38,29 @@ pub(super) async fn list(State(admin): State<Admin>, Path(user): Path<String>) -
     Json(json!({ "user": user, "sessions": all })).into_response()
 }
 
-/// `DELETE /sessions/mia`: all of them.
-pub(super) async fn end_all(State(admin): State<Admin>, Path(user): Path<String>) -> Response {
-    end(&admin, &user, None).await
+/// `DELETE /sessions/mia`: all of them. `{"reason": "…"}` stands in the events.
+pub(super) async fn end_all(
+    State(admin): State<Admin>,
+    Path(user): Path<String>,
+    body: Bytes,
+) -> Response {
+    end(&admin, &user, None, &body).await
 }
 
 /// `DELETE /sessions/mia/4f1c…`: this one.
 pub(super) async fn end_one(
     State(admin): State<Admin>,
     Path((user, id)): Path<(String, String)>,
+    body: Bytes,
 ) -> Response {
-    end(&admin, &user, Some(&id)).await
+    end(&admin, &user, Some(&id), &body).await
 }
 
-async fn end(admin: &Admin, user: &str, id: Option<&str>) -> Response {
+async fn end(admin: &Admin, user: &str, id: Option<&str>, body: &Bytes) -> Response {
+    let by = match on_whose_word(body) {
+        Ok(by) => by,
+        Err(refused) => return refused,
+    };
     let snapshot = admin.shared.load();
     let mut leases = Leases::default();
     let mut io = waiting(admin, &mut leases);
@@ -65,7 +75,7 @@ async fn end(admin: &Admin, user: &str, id: Option<&str>) -> Response {
                 kind: Kind::Told("session_ended"),
                 check: check.name(),
                 user,
-                detail: &format!("{id}: by an operator"),
+                detail: &format!("{id}: {by}"),
                 ..Event::default()
             });
         }

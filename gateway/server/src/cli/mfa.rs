@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
-use super::remote_admin::{At, segment};
+use super::remote_admin::{At, because, segment};
 use super::{Exit, say};
 
 /// What it takes.
@@ -11,7 +11,8 @@ use super::{Exit, say};
 #[command(after_help = "\
 Examples:
   palisade mfa status mia
-  palisade mfa reset mia                  everything was lost: mia enrols anew at the next request that asks
+  palisade mfa unlock mia --reason \"ticket 4711\"   too many wrong codes: mia may try again, with the same factors
+  palisade mfa reset mia --reason \"ticket 4712\"    everything was lost: mia enrols anew at the next request that asks
 
 Exit codes: 0 done, 1 refused or not there, 3 no gateway there.")]
 pub(super) struct Arguments {
@@ -33,23 +34,39 @@ enum What {
         json: bool,
     },
     /// Take every factor of a user away. Make sure who asks for it: this is how accounts are stolen.
-    #[command(after_help = "Example: palisade mfa reset mia")]
+    #[command(
+        after_help = "Example: palisade mfa reset mia --reason \"phone lost, seen in person\""
+    )]
     Reset {
         /// Whose.
         user: String,
+        /// Why; it stands in the event.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Forget a user's wrong codes: what is enrolled stays.
+    #[command(after_help = "Example: palisade mfa unlock mia --reason \"ticket 4711\"")]
+    Unlock {
+        /// Whose.
+        user: String,
+        /// Why; it stands in the event.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let (method, user) = match &arguments.what {
-        What::Status { user, .. } => (Method::GET, user),
-        What::Reset { user } => (Method::DELETE, user),
+    let (method, user, rest, reason) = match &arguments.what {
+        What::Status { user, .. } => (Method::GET, user, "", &None),
+        What::Reset { user, reason } => (Method::DELETE, user, "", reason),
+        What::Unlock { user, reason } => (Method::POST, user, "/unlock", reason),
     };
-    let path = format!("/factors/{}", segment(user));
+    let path = format!("/factors/{}{rest}", segment(user));
+    let why = because(reason.as_deref());
     let answer = arguments
         .at
         .find()
-        .and_then(|remote| remote.ask(&method, &path, None));
+        .and_then(|remote| remote.ask(&method, &path, why.as_ref()));
     match (answer, &arguments.what) {
         (Ok(answer), What::Status { json: true, .. }) => {
             say(format_args!("{answer:#}\n"));
@@ -61,6 +78,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
         (Ok(_), What::Reset { .. }) => {
             say(format_args!("{user} has no second factor any more\n"));
+            Exit::Ok
+        }
+        (Ok(_), What::Unlock { .. }) => {
+            say(format_args!("{user} may try codes again\n"));
             Exit::Ok
         }
         (Err(why), _) => why.say(),

@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Which gateway.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct At {
-    /// Admin listener of the gateway: ADDRESS:PORT or unix:PATH. Default: that of --policy, else 127.0.0.1:9900. A token
-    /// comes from PALISADE_ADMIN_TOKEN.
+    /// Admin listener of the gateway: ADDRESS:PORT or unix:PATH. Default: that of --policy (its socket first), else
+    /// 127.0.0.1:9900. A token comes from PALISADE_ADMIN_TOKEN.
     #[arg(long, value_name = "ADDRESS", env = "PALISADE_ADMIN", global = true)]
     admin: Option<ListenAddress>,
     /// The policy that the gateway serves: its admin listener, and its token where this user may read it.
@@ -117,7 +117,7 @@ impl At {
             Some(Zeroizing::new(text.to_owned()))
         });
         Ok(Remote {
-            address: beside(admin.address, &folder),
+            address: beside(admin.socket.unwrap_or(admin.address), &folder),
             token: given.or(own),
         })
     }
@@ -225,6 +225,11 @@ impl Remote {
 fn refusal(status: StatusCode) -> String {
     let word = status.canonical_reason().unwrap_or("refused");
     format!("the gateway answers {} ({word})", status.as_u16())
+}
+
+/// What the gateway is told of the reason.
+pub(super) fn because(reason: Option<&str>) -> Option<Value> {
+    reason.map(|reason| serde_json::json!({ "reason": reason }))
 }
 
 /// One part of a path, so that no name of a user or key changes what is asked.

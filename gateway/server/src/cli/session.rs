@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::Exit;
-use super::remote_admin::{self, Failure, Remote, segment};
+use super::remote_admin::{self, Failure, Remote, because, segment};
 
 /// What it takes.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,9 @@ enum What {
         /// All of them.
         #[arg(long, conflicts_with = "id")]
         all: bool,
+        /// Why; it stands in the event.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
@@ -52,12 +55,15 @@ fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
             let answer = remote.ask(&Method::GET, &format!("/sessions/{}", segment(user)), None)?;
             Ok(listed(&answer))
         }
-        What::End { user, id, .. } => {
+        What::End {
+            user, id, reason, ..
+        } => {
             let path = match id {
                 Some(id) => format!("/sessions/{}/{}", segment(user), segment(id)),
                 None => format!("/sessions/{}", segment(user)),
             };
-            let answer = remote.ask(&Method::DELETE, &path, None)?;
+            let why = because(reason.as_deref());
+            let answer = remote.ask(&Method::DELETE, &path, why.as_ref())?;
             let ended = answer.get("ended").and_then(Value::as_array);
             let ended = ended.into_iter().flatten().filter_map(Value::as_str);
             Ok(ended.map(|id| format!("ended {id}\n")).collect())

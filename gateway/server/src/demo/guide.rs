@@ -111,7 +111,7 @@ fn commands(stage: &Stage, web: &str) -> Vec<Shown> {
             "Change the policy (deny 127.0.0.0/8, say) and send again: no restart",
             vec![
                 format!("${{EDITOR:-vi}} {folder}/policy.yaml"),
-                format!("curl -s http://{}/policy", stage.admin),
+                format!("curl -s --unix-socket {folder}/admin.sock http://localhost/policy"),
             ],
         ),
     ]

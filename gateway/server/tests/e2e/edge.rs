@@ -592,15 +592,7 @@ fn refused_uploads_are_told_why_in_a_problem() {
 fn an_operator_bans_and_lifts_the_ban() {
     let origin = Origin::start();
     let gateway = Gateway::start(&Plan::checked(origin.address, "{check: bans}").top(TRUSTED));
-    let admin = |method: &str, path: &str, body: &str| {
-        let host = gateway.admin;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-        let fields = format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        exchange(host, format!("{head}{fields}\r\n{body}"))
-    };
+    let admin = |method: &str, path: &str, body: &str| gateway.admin_send(method, path, body);
     assert_eq!(from(&gateway, "192.0.2.7", "/"), 200);
     let ban = r#"{"client": "192.0.2.7", "for": "15m", "reason": "test"}"#;
     assert_eq!(admin("POST", "/bans", ban).status, 201);
@@ -630,15 +622,8 @@ fn a_banned_client_is_dropped_when_it_connects_where_the_policy_says_so() {
     let origin = Origin::start();
     let gateway = Gateway::start(&Plan::checked(origin.address, "{check: bans, drop: true}"));
     assert!(all_that_comes(&gateway).starts_with(b"HTTP/1.1 200"));
-    let admin = |method: &str, path: &str, body: &str| {
-        let host = gateway.admin;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-        let fields = format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        exchange(host, format!("{head}{fields}\r\n{body}")).status
-    };
+    let admin =
+        |method: &str, path: &str, body: &str| gateway.admin_send(method, path, body).status;
     let ban = r#"{"client": "127.0.0.1", "for": "15m", "reason": "test"}"#;
     assert_eq!(admin("POST", "/bans", ban), 201);
     assert_eq!(all_that_comes(&gateway), b"");

@@ -149,7 +149,7 @@ fn sockets_and_streams_end_with_their_session_and_no_others() {
     for conn in &mut others {
         assert!(says(conn, "again"));
     }
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let ban = [
         "ban", "add", "--user", "bob", "--for", "1h", "--admin", &admin,
     ];
@@ -185,7 +185,7 @@ fn no_socket_ends_with_its_handshake() {
 fn sockets_end_with_their_token_or_key() {
     let origin = Origin::scripted(application);
     let gateway = Gateway::start(&plan(&origin));
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let order =
         |more: &[(&str, Value)]| json!({"alg": "HS256", "key": SECRET, "claims": claims(more)});
     let signed = tokens(&[

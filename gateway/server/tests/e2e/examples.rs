@@ -101,7 +101,7 @@ impl Example {
     }
 
     fn command(&self, words: &[&str]) -> String {
-        let admin = self.gateway.admin.to_string();
+        let admin = self.gateway.operator();
         let output = run(&[words, &["--admin", &admin]].concat());
         assert!(
             output.status.success(),

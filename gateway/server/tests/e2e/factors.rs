@@ -146,6 +146,63 @@ fn a_backup_code_that_two_send_at_once_lets_one_in() {
     );
 }
 
+#[test]
+fn an_operator_lets_somebody_try_again_and_the_factors_stay() {
+    let origin = application();
+    let gateway = gateway(&origin);
+    let first = signed_in(&gateway);
+    let codes = enrolled(&gateway, &first);
+    let session = signed_in(&gateway);
+    let try_code = |code: &str| {
+        let page = ask(&gateway, &session, "/.palisade/mfa?return=/admin");
+        let form = format!("token={}&return=/admin&code={code}", token(&page));
+        send(&gateway, &session, "/.palisade/mfa", &form).status
+    };
+    for _ in 0..5 {
+        assert_eq!(try_code("000000"), 403);
+    }
+    assert_eq!(try_code(&codes[1]), 429);
+    let admin = gateway.operator();
+    let unlock = |user: &str| {
+        run(&[
+            "mfa",
+            "unlock",
+            user,
+            "--reason",
+            "ticket 4711",
+            "--admin",
+            &admin,
+        ])
+    };
+    let done = unlock("ann");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let line = gateway.line("of it", |line| line["event"] == "factor_unlocked");
+    assert_eq!(line["user"], "ann");
+    assert_eq!(line["severity"], "medium");
+    assert_eq!(line["detail"], "by an operator: ticket 4711");
+    assert_eq!(try_code(&codes[1]), 303);
+    assert_eq!(ask(&gateway, &session, "/admin").status, 200);
+    assert!(!unlock("nobody").status.success());
+    let reset = [
+        "mfa",
+        "reset",
+        "ann",
+        "--reason",
+        "phone lost",
+        "--admin",
+        &admin,
+    ];
+    assert!(run(&reset).status.success());
+    let line = gateway.line("of the reset", |line| line["event"] == "factor_reset");
+    assert_eq!(line["severity"], "high");
+    assert_eq!(line["detail"], "by an operator: phone lost");
+    gateway.metric_reaches("palisade_told_total", &[("event", "factor_reset")], 1.0);
+}
+
 /// Log-in, enrolment, step-up by app, backup code and security key, every page in every language.
 #[test]
 fn a_browser_walks_through() {

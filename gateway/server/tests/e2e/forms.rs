@@ -125,7 +125,7 @@ fn keys(origin: &Origin, more: &str) -> Plan {
 
 /// `palisade key …`: its exit code, and what it printed to standard output.
 fn key(gateway: &Gateway, words: &[&str]) -> (i32, String) {
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let output = run(&[&["key"], words, &["--admin", &admin]].concat());
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.code().unwrap(), text)

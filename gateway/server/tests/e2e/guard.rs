@@ -406,7 +406,7 @@ fn other_clients_of_loopback_are_clients_of_their_own() {
 
 /// A command against the admin listener; its exit code and what it printed.
 fn operator(gateway: &Gateway, words: &[&str]) -> (i32, String) {
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let output = run(&[words, &["--admin", &admin]].concat());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let faults = String::from_utf8_lossy(&output.stderr).into_owned();

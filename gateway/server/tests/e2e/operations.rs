@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use crate::support::gateway::run;
 use crate::support::origin::ok;
 use crate::support::raw::get;
 use crate::support::tools::{fed, program};
@@ -171,6 +172,35 @@ fn the_admin_listener_answers_and_refuses_strangers() {
     ] {
         assert!(gateway.admin_get(path).status >= 400, "{path}");
     }
+    // Without a token, numbers and health are all that an address answers: every process here reaches it.
+    let host = gateway.admin;
+    let ban = r#"{"client": "127.0.0.1", "for": "1h"}"#;
+    for (method, path, body) in [
+        ("GET", "/policy", ""),
+        ("GET", "/bans", ""),
+        ("POST", "/bans", ban),
+        ("GET", "/sessions/ann", ""),
+        ("DELETE", "/factors/ann", ""),
+        ("POST", "/emergencies", "{}"),
+        ("POST", "/reload", ""),
+    ] {
+        let length = body.len();
+        let answer = exchange(
+            host,
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        );
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert!(answer.text().contains("admin.token"), "{}", answer.text());
+    }
+    assert_eq!(gateway.admin_get("/bans").text(), r#"{"bans":[]}"#);
+    let output = run(&["ban", "list", "--admin", &host.to_string()]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && told.contains("admin.socket"),
+        "{told}"
+    );
     // A page of another site, or a name that someone pointed at 127.0.0.1, gets nothing.
     let port = gateway.admin.port();
     for fields in [

@@ -316,7 +316,7 @@ fn operators_call_tokens_back() {
         let user = if jti == "3" { "bob" } else { "alice" };
         signed(&made[0], json!({"jti": jti, "sub": user}))
     });
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let revoke = |arguments: &[&str]| {
         let all = [&["token", "revoke", "--admin", &admin], arguments].concat();
         let output = run(&all);

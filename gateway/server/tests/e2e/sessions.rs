@@ -347,7 +347,7 @@ fn operators_and_users_see_sessions_and_end_them() {
         (401, 200)
     );
 
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let listed = run(&["session", "list", "ann", "--admin", &admin]);
     let text = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -368,16 +368,18 @@ fn operators_and_users_see_sessions_and_end_them() {
         (401, 200)
     );
     assert!(
-        run(&["session", "end", "bob", "--all", "--admin", &admin])
-            .status
-            .success()
+        run(&[
+            "session", "end", "bob", "--all", "--reason", "left", "--admin", &admin
+        ])
+        .status
+        .success()
     );
     assert_eq!(status(http, "/", &bob), 401);
     gateway.line("who did it", |line| {
         line["event"] == "session_ended"
             && line["detail"]
                 .as_str()
-                .is_some_and(|why| why.ends_with("by an operator"))
+                .is_some_and(|why| why.ends_with(": by an operator: left"))
     });
 }
 
@@ -442,7 +444,7 @@ fn the_applications_own_token_is_prolonged_by_one_of_many_requests_and_called_ba
     // Copies of a token go by its name: it stays called back for as long as they may be prolonged, twelve hours.
     let another = token("j2", 240);
     assert_eq!(ask(&another).status, 200);
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let said = run(&["token", "revoke", "--token", &another, "--admin", &admin]);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let until = said

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::certs;
-use crate::support::gateway::{palisade, write};
+use crate::support::gateway::{SOCKET, palisade, write};
 use crate::support::ports::Port;
 use crate::support::raw::get;
 use crate::support::redis::{Between, Redis};
@@ -33,11 +33,7 @@ fn from(gateway: &Gateway, client: &str) -> Response {
 
 fn ban(gateway: &Gateway, client: &str) -> u16 {
     let body = format!("{{\"client\": \"{client}\", \"for\": \"1h\"}}");
-    let (host, length) = (gateway.admin, body.len());
-    let request = format!(
-        "POST /bans HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    exchange(gateway.admin, request).status
+    gateway.admin_send("POST", "/bans", &body).status
 }
 
 #[test]
@@ -52,15 +48,15 @@ fn what_was_acknowledged_survives_kill_9() {
     assert_eq!(from(&gateway, "192.0.2.1").status, 403);
     // Again, in the middle of writes.
     let acknowledged = Arc::new(AtomicUsize::new(0));
-    let (admin, count) = (gateway.admin, Arc::clone(&acknowledged));
+    let (admin, count) = (gateway.path(SOCKET), Arc::clone(&acknowledged));
     let writing = std::thread::spawn(move || {
         for number in 2..=200 {
             let body = format!("{{\"client\": \"192.0.2.{number}\", \"for\": \"1h\"}}");
             let length = body.len();
             let request = format!(
-                "POST /bans HTTP/1.1\r\nHost: {admin}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                "POST /bans HTTP/1.1\r\nHost: gateway\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
             );
-            let Ok(mut stream) = std::net::TcpStream::connect(admin) else {
+            let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&admin) else {
                 return;
             };
             let mut answer = String::new();

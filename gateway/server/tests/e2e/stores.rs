@@ -71,7 +71,7 @@ fn status(gateway: &Gateway, path: &str, fields: &str) -> u16 {
 /// A command for a running gateway that succeeds; what it prints.
 #[track_caller]
 fn operate(gateway: &Gateway, words: &[&str]) -> String {
-    let admin = gateway.admin.to_string();
+    let admin = gateway.operator();
     let done = run(&[words, &["--admin", &admin]].concat());
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{words:?}: {told}");

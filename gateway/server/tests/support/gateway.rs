@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use super::plan::Plan;
 use super::ports::Port;
-use super::raw::{Response, exchange};
+use super::raw::{Response, exchange, exchange_at};
 use super::until;
+
+/// Where policies of the tests have their admin socket.
+pub(crate) const SOCKET: &str = "admin.sock";
 
 /// The binary under test.
 pub(crate) fn palisade() -> Command {
@@ -193,13 +196,25 @@ impl Gateway {
     }
 
     pub(crate) fn admin_ask(&self, method: &str, path: &str) -> Response {
-        let host = self.admin;
-        exchange(
-            self.admin,
-            format!(
-                "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            ),
-        )
+        self.admin_send(method, path, "")
+    }
+
+    /// Metrics and probes are asked for at the address, as by those who scrape; the rest over the socket.
+    pub(crate) fn admin_send(&self, method: &str, path: &str, body: &str) -> Response {
+        let (host, length) = (self.admin, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        if matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            exchange(self.admin, request)
+        } else {
+            exchange_at(&self.path(SOCKET), request)
+        }
+    }
+
+    /// What `--admin` names.
+    pub(crate) fn operator(&self) -> String {
+        format!("unix:{}", self.path(SOCKET).display())
     }
 
     /// Every JSON line that was printed so far.

@@ -14,7 +14,7 @@ pub(crate) struct Plan {
     chains: String,
     routes: String,
     listen: String,
-    admin: String,
+    admin: Option<String>,
     tls: Option<String>,
     whole: Option<String>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
@@ -82,9 +82,9 @@ impl Plan {
         self
     }
 
-    /// More keys of the admin listener.
+    /// More keys of the admin listener, in place of its socket.
     pub(crate) fn admin(mut self, yaml: &str) -> Self {
-        self.admin = yaml.to_owned();
+        self.admin = Some(yaml.to_owned());
         self
     }
 
@@ -153,7 +153,8 @@ impl Plan {
         if let Some(settings) = &self.tls {
             writeln!(text, "  - {{address: \"{tls}\", tls: {settings}}}").unwrap();
         }
-        writeln!(text, "admin: {{address: \"{admin}\"{}}}", self.admin).unwrap();
+        let more = self.admin.as_deref().unwrap_or(", socket: admin.sock");
+        writeln!(text, "admin: {{address: \"{admin}\"{more}}}").unwrap();
         text.push_str(&self.top);
         for (name, part) in [
             ("upstreams", &self.upstreams),

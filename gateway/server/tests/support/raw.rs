@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -226,6 +228,21 @@ impl Conn {
         while self.fill() {}
         self.buffer
     }
+}
+
+/// One request to a Unix socket. The answer has its length, or ends with the connection.
+#[track_caller]
+pub(crate) fn exchange_at(socket: &Path, request: impl AsRef<[u8]>) -> Response {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_ref()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = find(&answer, b"\r\n\r\n").unwrap() + 4;
+    let mut response = parse_head(&answer[..end]);
+    response.body = answer.split_off(end);
+    response.complete = true;
+    response
 }
 
 /// One request on a connection of its own.

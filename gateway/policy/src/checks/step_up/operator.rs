@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::record::{self, Factors};
-use crate::io::{Key, StoreFault};
+use super::record::{self, Factors, KEPT};
+use crate::io::{Io, Key, Space, StoreFault};
 use crate::key::Keys;
-use crate::stored;
+use crate::stored::{self, Change};
 
 /// What a user enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +24,23 @@ pub struct Status {
 #[must_use]
 pub fn user_key(keys: Keys, user: &str) -> Key {
     record::user_key(keys, user)
+}
+
+/// Wrong codes of a user so far count no more: attempts are counted apart from here on, as after a proof. `false`: the user
+/// has no factors.
+///
+/// # Errors
+/// When the store gives no answer.
+pub async fn forget_attempts<I: Io>(io: &mut I, keys: Keys, user: &str) -> Result<bool, StoreFault> {
+    let key = user_key(keys, user);
+    stored::update(io, Space::Factor, key, |stored: Option<Factors>| match stored {
+        Some(mut factors) => {
+            factors.proofs = factors.proofs.wrapping_add(1);
+            (Change::Put(factors, KEPT), true)
+        }
+        None => (Change::Keep, false),
+    })
+    .await
 }
 
 /// What is stored there.
