@@ -148,6 +148,8 @@ reasons! {
     SessionExpired = "session_expired", 401, "authentication expired";
     /// The session began somewhere else and is bound to that.
     SessionElsewhere = "session_elsewhere", 401, "authentication required";
+    /// The user has as many sessions as allowed, and this is none of them.
+    SessionsFull = "sessions_full", 403, "too many sessions";
     /// The log-in is too long ago for this.
     SessionStale = "session_stale", 401, "authentication must be renewed";
     /// A log-in at a provider that this browser did not begin, or that is over.

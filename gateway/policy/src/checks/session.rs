@@ -13,10 +13,12 @@ use crate::decision::{Answer, Effects, Reason, Told};
 use crate::io::{Io, Now, StoreFault};
 use crate::request::{Await, Identity, Request, Session};
 
+mod counted;
 mod keeper;
 mod known;
 mod login;
 mod oidc;
+mod open;
 mod own;
 mod page;
 mod record;
@@ -29,9 +31,11 @@ mod token;
 pub use keeper::{Listed, WhenFull};
 pub use spec::Spec;
 
+use keeper::Keeper;
 use login::{Requests, Start};
 use oidc::Oidc;
 use own::{How, Own};
+use page::Mine;
 use refusal::Login;
 use token::Token;
 
@@ -203,6 +207,23 @@ impl Check {
         Ok(())
     }
 
+    /// What a request's user sees of their sessions.
+    async fn mine<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Mine<'_>, Reason> {
+        let (login, base) = (self.login.as_ref(), self.pages.as_str());
+        match &self.kind {
+            Kind::Own(own) => {
+                let current = own.keeper.find(turn.io, turn.request).await?.key;
+                Ok(Mine { keeper: &own.keeper, login, base, current, unset: own.keeper.unset() })
+            }
+            Kind::Token(token) => {
+                let identity = turn.facts.identity.as_ref().ok_or(Reason::SessionMissing)?;
+                let current = token.kept(turn.request, identity).ok_or(Reason::NoRoute)?;
+                let keeper = token.keeper.as_ref().ok_or(Reason::NoRoute)?;
+                Ok(Mine { keeper, login, base, current, unset: token.unset() })
+            }
+        }
+    }
+
     async fn heard_token<I: Io>(&self, token: &Token, hearing: &mut Hearing<'_, '_, I>) {
         if self.end.has_like(hearing.request) {
             match token.end(hearing).await {
@@ -239,6 +260,7 @@ impl Beyond for Check {
         match &self.kind {
             Kind::Own(own) if own.oidc().is_some() => &["sessions", "login", "logout"],
             Kind::Own(_) => &["sessions"],
+            Kind::Token(token) if token.keeper.is_some() => &["sessions"],
             Kind::Token(_) => &[],
         }
     }
@@ -250,8 +272,11 @@ impl Beyond for Check {
                 Some(oidc) => Box::pin(oidc::serve(own, oidc, turn, rest)).await,
                 None => Answer::deny(Reason::NoRoute),
             },
-            Kind::Own(own) => page::serve(own, self.login.as_ref(), &self.pages, turn, rest).await,
-            Kind::Token(_) => Answer::deny(Reason::NoRoute),
+            _ if rest != "sessions" => Answer::deny(Reason::NoRoute),
+            _ => match self.mine(turn).await {
+                Ok(mine) => page::serve(&mine, turn).await,
+                Err(reason) => Answer::deny(reason),
+            },
         }
     }
 
@@ -274,7 +299,14 @@ impl Check {
     /// Whether it keeps sessions that can be listed and ended.
     #[must_use]
     pub fn keeps(&self) -> bool {
-        matches!(self.kind, Kind::Own(_))
+        self.keeper().is_some()
+    }
+
+    fn keeper(&self) -> Option<&Keeper> {
+        match &self.kind {
+            Kind::Own(own) => Some(&own.keeper),
+            Kind::Token(token) => token.keeper.as_ref(),
+        }
     }
 
     /// How long after a log-in a token may still be prolonged, where it is: each copy of it has the same name.
@@ -291,9 +323,9 @@ impl Check {
     /// # Errors
     /// The store's.
     pub async fn list<I: Io>(&self, io: &mut I, user: &str) -> Result<Vec<Listed>, StoreFault> {
-        match &self.kind {
-            Kind::Own(own) => own.keeper.list(io, user).await,
-            Kind::Token(_) => Ok(Vec::new()),
+        match self.keeper() {
+            Some(keeper) => keeper.list(io, user).await,
+            None => Ok(Vec::new()),
         }
     }
 
@@ -302,9 +334,9 @@ impl Check {
     /// # Errors
     /// The store's.
     pub async fn end<I: Io>(&self, io: &mut I, user: &str, id: Option<&str>) -> Result<Vec<String>, StoreFault> {
-        match &self.kind {
-            Kind::Own(own) => own.keeper.end(io, user, |one| id.is_none_or(|id| id == one.id)).await,
-            Kind::Token(_) => Ok(Vec::new()),
+        match self.keeper() {
+            Some(keeper) => keeper.end(io, user, |one| id.is_none_or(|id| id == one.id)).await,
+            None => Ok(Vec::new()),
         }
     }
 }

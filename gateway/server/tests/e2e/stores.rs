@@ -43,6 +43,7 @@ fn plan(origin: &Origin, state: &str) -> Plan {
             "{check: jwt, secret: jwt, issuer: tests, audience: app, revocation: true, on_store_error: allow}",
         )
         .check("renewed", "{check: session, cookie: app, secret: jwt, issuer: tests, audience: app, renew_below: 10m}")
+        .check("counted", "{check: session, cookie: counted, secret: jwt, issuer: tests, audience: app, most: 1}")
         .check("where", "{check: ip_allowlist}")
         .check("where-open", "{check: ip_allowlist, on_store_error: allow}")
         .check("bans", "{check: bans}")
@@ -53,6 +54,7 @@ fn plan(origin: &Origin, state: &str) -> Plan {
         .route("{name: token, match: {path: /token}, to: app, use: [called-back]}")
         .route("{name: token-open, match: {path: /token-open}, to: app, use: [called-back-open]}")
         .route("{name: renewed, match: {path: /renewed}, to: app, use: [renewed]}")
+        .route("{name: counted, match: {path: /counted}, to: app, use: [counted]}")
         .route("{name: where, match: {path: /where}, to: app, use: [token, where]}")
         .route("{name: where-open, match: {path: /where-open}, to: app, use: [token, where-open]}")
         .route("{name: proven, match: {path: /proven}, to: app, use: [token, second-factor]}")
@@ -112,6 +114,7 @@ struct Left {
     key: String,
     revoked: String,
     token: String,
+    counted: [String; 2],
 }
 
 /// Everything that a user can have comes, and some of it goes.
@@ -140,7 +143,15 @@ fn live(gateway: &Gateway) -> Left {
     operate(gateway, &["token", "revoke", "--user", "mia"]);
     operate(gateway, &["ban", "add", "--user", "bob", "--for", "1h"]);
     operate(gateway, &["allow", "add", "mia", "192.0.2.0/24"]);
+    let counted = ["first", "second"].map(|jti| {
+        let token = signed(&[("sub", json!("ann")), ("jti", json!(jti))]);
+        format!("Cookie: counted={token}\r\n")
+    });
+    for cookie in &counted {
+        assert_eq!(status(gateway, "/counted", cookie), 200);
+    }
     Left {
+        counted,
         ann,
         over,
         used: codes[0].clone(),
@@ -170,6 +181,9 @@ fn holds(gateway: &Gateway, left: &Left) {
     assert_eq!(status(gateway, "/where", &from("198.51.100.9")), 403);
     let bob = named(gateway, "bob");
     assert_eq!(status(gateway, "/", &bob), 403, "banned");
+    let counted = left.counted.each_ref();
+    let counted = counted.map(|cookie| status(gateway, "/counted", cookie));
+    assert_eq!(counted, [401, 200], "one session at a time");
 }
 
 fn named(gateway: &Gateway, user: &str) -> String {
@@ -187,6 +201,7 @@ fn end(gateway: &Gateway, left: &Left) {
     assert_eq!(status(gateway, "/admin", &left.ann), 401);
     operate(gateway, &["session", "end", "ann", "--all"]);
     assert_eq!(status(gateway, "/", &left.ann), 401);
+    assert_eq!(status(gateway, "/counted", &left.counted[1]), 401);
     operate(gateway, &["allow", "remove", "mia", "--all"]);
     let from = format!("{}X-Forwarded-For: 198.51.100.9\r\n", left.token);
     assert_eq!(status(gateway, "/where", &from), 200);

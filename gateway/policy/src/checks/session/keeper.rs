@@ -5,23 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::header::USER_AGENT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::known::{Cache, Known};
-use super::record::{Entry, Identifier, Names, Record};
+use super::record::{Entry, Identifier, Names, Record, agent};
 use crate::cookie::{self, SameSite};
 use crate::decision::Reason;
 use crate::io::{Io, Key, Now, Space, StoreFault};
 use crate::key::client_network;
 use crate::request::{Request, Session};
-use crate::stored::{self, Change};
+use crate::stored;
 
-/// How often a change of a user's list is tried again after somebody else's came first.
-const TRIES: usize = 16;
-/// What a client says that it is may be of any length.
-const LONGEST_AGENT: usize = 200;
 
 /// What to do when a user has as many sessions as allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
@@ -75,7 +70,10 @@ pub(in crate::checks) struct Keeper {
     pub(in crate::checks) cookie: Cookie,
     pub(in crate::checks) limits: Limits,
     pub(in crate::checks) bind: Bind,
-    known: Cache,
+    /// Where sessions are the application's tokens: what ended stays known as ended, or who holds one would begin it
+    /// anew. One that was not seen for so long makes room for others.
+    pub(super) quiet: Option<Duration>,
+    pub(super) known: Cache,
 }
 
 /// A session that is open.
@@ -169,6 +167,7 @@ impl Keeper {
             cookie,
             limits,
             bind,
+            quiet: None,
             known: Cache::default(),
         }
     }
@@ -205,9 +204,10 @@ impl Keeper {
     }
 
     /// How long a session still lives without another request; `None`: it is over.
-    fn left(&self, record: &Record, now: Now) -> Option<Duration> {
+    pub(super) fn left(&self, record: &Record, now: Now) -> Option<Duration> {
         let end = |from: u64, limit: Duration| from.saturating_add(millis(limit));
         let ends = end(record.started, self.limits.absolute).min(end(record.seen, self.limits.idle));
+        let ends = ends.min(record.until.unwrap_or(u64::MAX));
         let left = ends.checked_sub(now.unix).filter(|left| *left > 0)?;
         // A clock that was set back must not lengthen anything.
         Some(Duration::from_millis(left).min(self.limits.idle).min(self.limits.absolute))
@@ -254,12 +254,10 @@ impl Keeper {
         let record = Record {
             claims,
             proven,
-            started: now,
-            seen: now,
-            client: request.client.to_string(),
-            network: client_network(request.client).to_string(),
-            agent: agent(request).to_owned(),
-            ..Record::new(identifier.digest(), handle.clone(), user.to_owned())
+            digest: identifier.digest().text(),
+            handle: handle.clone(),
+            user: user.to_owned(),
+            ..Record::begun(request, now)
         };
         let key = self.names.session(identifier.digest());
         let cookie = self.set(&identifier.text(), self.cookie.persistent.then_some(self.limits.absolute));
@@ -285,112 +283,6 @@ impl Keeper {
                 Err(why)
             }
         }
-    }
-
-    /// Puts a session among its user's; those that must end for it have ended then.
-    async fn enter<I: Io>(&self, io: &mut I, user: &str, entry: Entry) -> Result<Vec<String>, NotBegun> {
-        let list = self.names.user(user);
-        for _ in 0..TRIES {
-            let stored = io.get(Space::User, list).await.map_err(|_| NotBegun::Store)?;
-            let open: Option<Vec<Entry>> = stored.as_ref().map(stored::decode).transpose().map_err(|_| NotBegun::Store)?;
-            let mut open = self.living(io, open.unwrap_or_default()).await.map_err(|_| NotBegun::Store)?;
-            let over = (open.len() + 1).saturating_sub(self.limits.most);
-            if over > 0 && self.limits.when_full == WhenFull::RefuseNewest {
-                return Err(NotBegun::Full);
-            }
-            open.sort_by_key(|entry| entry.started);
-            let oldest: Vec<_> = open.drain(..over.min(open.len())).collect();
-            open.push(entry.clone());
-            let value = stored::encode(&open).map_err(|_| NotBegun::Store)?;
-            let swapped = io.swap(Space::User, list, stored.as_ref(), Some(value), self.limits.absolute).await;
-            if swapped.map_err(|_| NotBegun::Store)? {
-                for key in oldest.iter().filter_map(Entry::key) {
-                    io.remove(Space::Session, key).await.map_err(|_| NotBegun::Store)?;
-                }
-                return Ok(oldest.into_iter().map(|entry| entry.handle).collect());
-            }
-        }
-        Err(NotBegun::Store)
-    }
-
-    /// Those that are still open. Whether one is idle for too long only its record tells, which is read where that
-    /// decides about another log-in.
-    async fn living<I: Io>(&self, io: &mut I, entries: Vec<Entry>) -> Result<Vec<Entry>, StoreFault> {
-        let oldest = io.now().unix.saturating_sub(millis(self.limits.absolute));
-        let mut living: Vec<_> = entries.into_iter().filter(|entry| entry.started > oldest).collect();
-        if living.len() >= self.limits.most {
-            let all = std::mem::take(&mut living);
-            for entry in all {
-                if self.record(io, &entry).await?.is_some() {
-                    living.push(entry);
-                }
-            }
-        }
-        Ok(living)
-    }
-
-    /// The record of one of a user's sessions, if it is open.
-    async fn record<I: Io>(&self, io: &mut I, entry: &Entry) -> Result<Option<Record>, StoreFault> {
-        let Some(key) = entry.key() else { return Ok(None) };
-        let record: Option<Record> = stored::get(io, Space::Session, key).await?;
-        let now = io.now();
-        Ok(record.filter(|record| self.left(record, now).is_some()))
-    }
-
-    /// A user's open sessions, newest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(in crate::checks) async fn list<I: Io>(&self, io: &mut I, user: &str) -> Result<Vec<Listed>, StoreFault> {
-        let entries: Option<Vec<Entry>> = stored::get(io, Space::User, self.names.user(user)).await?;
-        let mut listed = Vec::new();
-        for entry in entries.unwrap_or_default() {
-            if let Some(record) = self.record(io, &entry).await? {
-                listed.push(Listed {
-                    id: record.handle,
-                    started: record.started,
-                    seen: record.seen,
-                    client: record.client,
-                    agent: record.agent,
-                    key: entry.key(),
-                });
-            }
-        }
-        listed.sort_by_key(|session| std::cmp::Reverse(session.started));
-        Ok(listed)
-    }
-
-    /// Ends those of a user's sessions that `which` picks, and tells what they were called.
-    ///
-    /// # Errors
-    /// The store's; some may have ended.
-    pub(in crate::checks) async fn end<I: Io>(
-        &self,
-        io: &mut I,
-        user: &str,
-        which: impl Fn(&Listed) -> bool + Send + Sync,
-    ) -> Result<Vec<String>, StoreFault> {
-        let mut ended = Vec::new();
-        let mut gone = Vec::new();
-        for session in self.list(io, user).await?.into_iter().filter(|one| which(one)) {
-            if let Some(key) = session.key {
-                io.remove(Space::Session, key).await?;
-                gone.push(key);
-                ended.push(session.id);
-            }
-        }
-        let change = |open: Option<Vec<Entry>>| {
-            let mut open = open.unwrap_or_default();
-            open.retain(|entry| entry.key().is_some_and(|key| !gone.contains(&key)));
-            match open.is_empty() {
-                true => (Change::Remove, ()),
-                false => (Change::Put(open, self.limits.absolute), ()),
-            }
-        };
-        if !gone.is_empty() {
-            stored::update(io, Space::User, self.names.user(user), change).await?;
-        }
-        Ok(ended)
     }
 
     /// Ends the very session that a request belongs to, whatever else holds; gives user and name of it.
@@ -435,13 +327,6 @@ impl Keeper {
         };
         set.header()
     }
-}
-
-/// What a client says that it is, as far as it is kept.
-fn agent<'r>(request: &Request<'r>) -> &'r str {
-    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let agent = agent.unwrap_or_default();
-    agent.get(..LONGEST_AGENT).unwrap_or(agent)
 }
 
 pub(in crate::checks) fn millis(time: Duration) -> u64 {

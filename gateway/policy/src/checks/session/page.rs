@@ -3,9 +3,8 @@
 use http::header::{HeaderName, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::keeper::Listed;
+use super::keeper::{Keeper, Listed};
 use super::login::FORM;
-use super::own::Own;
 use super::refusal::Login;
 use crate::checks::Turn;
 use crate::decision::{Action, Answer, Reason, Reply, Told};
@@ -15,35 +14,33 @@ use crate::pages::{self, language};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Whose sessions they are, and who keeps them.
+pub(super) struct Mine<'m> {
+    pub(super) keeper: &'m Keeper,
+    pub(super) login: Option<&'m Login>,
+    pub(super) base: &'m str,
+    /// The session that asks.
+    pub(super) current: Key,
+    /// The cookie that takes it away.
+    pub(super) unset: Option<HeaderValue>,
+}
+
 /// Serves `sessions`.
-pub(super) async fn serve<I: Io>(
-    own: &Own,
-    login: Option<&Login>,
-    base: &str,
-    turn: &mut Turn<'_, '_, I>,
-    rest: &str,
-) -> Answer {
+pub(super) async fn serve<I: Io>(mine: &Mine<'_>, turn: &mut Turn<'_, '_, I>) -> Answer {
     let (Some(identity), Some(session)) = (turn.facts.identity.clone(), turn.facts.session) else {
         return Answer::deny(Reason::SessionMissing);
     };
-    let open = match own.keeper.find(turn.io, turn.request).await {
-        Ok(open) => open,
-        Err(reason) => return Answer::deny(reason),
-    };
-    if rest != "sessions" {
-        return Answer::deny(Reason::NoRoute);
-    }
-    let token = own.keeper.names.key("session/form", &session.binding.0.to_be_bytes());
+    let token = mine.keeper.names.key("session/form", &session.binding.0.to_be_bytes());
     let token = format!("{:032x}", token.0);
     if *turn.request.method == Method::POST {
-        return change(own, login, base, turn, (&identity.user, open.key, &token)).await;
+        return change(mine, turn, (&identity.user, &token)).await;
     }
     if *turn.request.method != Method::GET && *turn.request.method != Method::HEAD {
         return Answer::deny(Reason::BadMethod);
     }
-    match own.keeper.list(turn.io, &identity.user).await {
+    match mine.keeper.list(turn.io, &identity.user).await {
         Ok(listed) => {
-            let reply = page(turn.request.headers, &identity.user, &listed, open.key, &token);
+            let reply = page(turn.request.headers, &identity.user, &listed, mine.current, &token);
             pages::insist(&reply, turn.effects);
             Answer::Reply(reply)
         }
@@ -51,13 +48,7 @@ pub(super) async fn serve<I: Io>(
     }
 }
 
-async fn change<I: Io>(
-    own: &Own,
-    login: Option<&Login>,
-    base: &str,
-    turn: &mut Turn<'_, '_, I>,
-    (user, current, token): (&str, Key, &str),
-) -> Answer {
+async fn change<I: Io>(mine: &Mine<'_>, turn: &mut Turn<'_, '_, I>, (user, token): (&str, &str)) -> Answer {
     let body = match turn.io.body(FORM).await {
         Ok(body) => body,
         Err(fault) => return Answer::deny(fault.into()),
@@ -72,10 +63,10 @@ async fn change<I: Io>(
     let wanted = field("end").unwrap_or_default();
     let which = |one: &Listed| match wanted.as_str() {
         "all" => true,
-        "others" => one.key != Some(current),
+        "others" => one.key != Some(mine.current),
         id => one.id == id,
     };
-    let Ok(ended) = own.keeper.end(turn.io, user, which).await else {
+    let Ok(ended) = mine.keeper.end(turn.io, user, which).await else {
         return Answer::deny(Reason::StoreUnavailable);
     };
     for id in ended {
@@ -86,15 +77,15 @@ async fn change<I: Io>(
             detail: format!("{id}: by its user"),
         });
     }
-    let mut reply = Reply::see_other(Reason::Ok, &format!("{base}/sessions"));
+    let mut reply = Reply::see_other(Reason::Ok, &format!("{}/sessions", mine.base));
     reply.action = Action::Allow;
-    if own.keeper.find(turn.io, turn.request).await.is_err() {
-        let away = login.map_or("/", Login::path);
+    if mine.keeper.is_open(turn.io, mine.current).await != Ok(true) {
+        let away = mine.login.map_or("/", Login::path);
         if let Ok(away) = HeaderValue::try_from(away) {
             reply.headers.retain(|(name, _)| name != LOCATION);
             reply.headers.push((LOCATION, away));
         }
-        reply.headers.extend(own.keeper.unset().map(|cookie| (SET_COOKIE, cookie)));
+        reply.headers.extend(mine.unset.clone().map(|cookie| (SET_COOKIE, cookie)));
     }
     Answer::Reply(reply)
 }

@@ -3,13 +3,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::USER_AGENT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::io::Key;
-use crate::key::{Keys, stable};
+use crate::key::{Keys, client_network, stable};
+use crate::request::Request;
+
+/// What a client says that it is may be of any length.
+const LONGEST_AGENT: usize = 200;
 
 /// An identifier: 256 bits that only the client's browser holds. `Debug` shows nothing.
 #[derive(Clone, Copy)]
@@ -47,8 +52,22 @@ impl Identifier {
     }
 }
 
+impl Digest {
+    /// As it is stored.
+    pub(super) fn text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+/// What a client says that it is, as far as it is kept.
+pub(super) fn agent<'r>(request: &Request<'r>) -> &'r str {
+    let agent = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = agent.unwrap_or_default();
+    agent.get(..LONGEST_AGENT).unwrap_or(agent)
+}
+
 /// A session as it is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Of the identifier: the key alone has half its bits.
     pub(super) digest: String,
@@ -72,21 +91,24 @@ pub(super) struct Record {
     pub(super) network: String,
     /// What the client said that it is, at the log-in.
     pub(super) agent: String,
+    /// Of a session that is the application's token: Unix milliseconds from which on no token of it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<u64>,
+    /// Whether it ended before that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ended: bool,
 }
 
 impl Record {
-    pub(super) fn new(digest: Digest, handle: String, user: String) -> Self {
+    /// One that begins with this request, of nobody yet.
+    pub(super) fn begun(request: &Request<'_>, now: u64) -> Self {
         Self {
-            digest: URL_SAFE_NO_PAD.encode(digest.0),
-            handle,
-            user,
-            claims: Map::new(),
-            proven: None,
-            started: 0,
-            seen: 0,
-            client: String::new(),
-            network: String::new(),
-            agent: String::new(),
+            started: now,
+            seen: now,
+            client: request.client.to_string(),
+            network: client_network(request.client).to_string(),
+            agent: agent(request).to_owned(),
+            ..Self::default()
         }
     }
 
@@ -196,7 +218,7 @@ mod tests {
     #[test]
     fn a_record_is_of_one_identifier_and_shows_none_of_it() {
         let (one, other) = (Identifier::new([1; 32]), Identifier::new([2; 32]));
-        let record = Record::new(one.digest(), "h".into(), "ann".into());
+        let record = Record { digest: one.digest().text(), handle: "h".into(), user: "ann".into(), ..Record::default() };
         assert!(record.is_of(one.digest()) && !record.is_of(other.digest()));
         let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains(&one.text()));

@@ -70,9 +70,10 @@ pub struct Spec {
     /// Own sessions: how often it is written down that one is in use; it may end so much too early. Default: a tenth of
     /// `idle`, at most 1m.
     renew_every: Option<Duration>,
-    /// Own sessions: how many one user may have at a time, 1 to 1000. Default 100.
+    /// How many one user may have at a time, 1 to 1000. Default for own sessions 100. Those of tokens are counted, listed and
+    /// ended one by one where this is said: a session is what has the same sid, else jti, else the same token.
     most: Option<usize>,
-    /// Own sessions: what happens beyond that: end_oldest (the default) or refuse_newest.
+    /// What happens beyond that: end_oldest (the default) or refuse_newest.
     when_full: Option<WhenFull>,
     /// Own sessions: good from where they began only: client (an IPv4 address, an IPv6 /64), user_agent. Default: anywhere.
     #[serde(default)]
@@ -206,8 +207,6 @@ impl Spec {
         let own = [
             ("idle", self.idle.is_some()),
             ("renew_every", self.renew_every.is_some()),
-            ("most", self.most.is_some()),
-            ("when_full", self.when_full.is_some()),
             ("bind", !self.bind.is_empty()),
             ("persistent", self.persistent.is_some()),
             ("users", self.users.is_some()),
@@ -256,11 +255,7 @@ impl Spec {
     fn own(self, context: &mut Context<'_>, absolute: std::time::Duration) -> Option<(Kind, Vec<HeaderName>)> {
         let idle = limit(context, "idle", self.idle, (30 * MINUTE).min(absolute), absolute);
         let renew = limit(context, "renew_every", self.renew_every, (idle / 10).min(MINUTE), idle / 2);
-        let most = self.most.unwrap_or(100);
-        if !(1..=MOST).contains(&most) {
-            let at = context.at.key("most");
-            context.error(at, format!("{most} is out of bounds: from 1 to {MOST}"));
-        }
+        let most = self.most(context);
         let cookie = self.cookie(context);
         let users = self.users.as_ref().map(|users| read(users, context));
         let mut forward = Vec::new();
@@ -292,6 +287,15 @@ impl Spec {
             forward,
         };
         Some((Kind::Own(own), owned))
+    }
+
+    fn most(&self, context: &mut Context<'_>) -> usize {
+        let most = self.most.unwrap_or(100);
+        if !(1..=MOST).contains(&most) {
+            let at = context.at.key("most");
+            context.error(at, format!("{most} is out of bounds: from 1 to {MOST}"));
+        }
+        most
     }
 
     fn cookie(&self, context: &mut Context<'_>) -> Cookie {
@@ -326,6 +330,7 @@ impl Spec {
             return None;
         };
         let renewal = self.renewal(context);
+        let keeper = self.counted(context, absolute, &cookie, renewal.as_ref());
         let revocable = self.revocation || self.end.is_some();
         let user = self.user.clone().unwrap_or_else(|| "sub".to_owned());
         let forward = self.forward.into_iter();
@@ -363,10 +368,45 @@ impl Spec {
             secure: self.secure.unwrap_or(true),
             same_site: self.same_site.unwrap_or_default(),
             absolute,
+            keeper,
             renewal,
             revocable,
         };
         Some((Kind::Token(token), owned))
+    }
+
+    /// Who counts the sessions of tokens, where somebody shall.
+    fn counted(
+        &self,
+        context: &mut Context<'_>,
+        absolute: std::time::Duration,
+        cookie: &str,
+        renewal: Option<&Renewal>,
+    ) -> Option<Keeper> {
+        if self.most.is_none() {
+            if self.when_full.is_some() {
+                let at = context.at.key("when_full");
+                context.error(at, "beyond what? `most` is missing");
+            }
+            return None;
+        }
+        let limits = Limits {
+            idle: absolute,
+            absolute,
+            renew: (absolute / 10).min(MINUTE),
+            most: self.most(context),
+            when_full: self.when_full.unwrap_or_default(),
+        };
+        let cookie = Cookie {
+            name: cookie.to_owned(),
+            secure: self.secure.unwrap_or(true),
+            same_site: self.same_site.unwrap_or_default(),
+            persistent: true,
+        };
+        let bind = Bind { client: false, agent: false };
+        let names = Names::new(context.keys, context.name);
+        let quiet = Some(renewal.map_or(absolute, |renewal| renewal.ttl));
+        Some(Keeper { quiet, ..Keeper::new(names, cookie, limits, bind) })
     }
 
     fn renewal(&self, context: &mut Context<'_>) -> Option<Renewal> {

@@ -454,6 +454,7 @@ fn faults_name_the_key_and_what_would_be_right() {
         (json!({"start": start(), "login": "https://evil.example/"}), "it.login: `https://evil.example/` is no page"),
         (json!({"start": start(), "idle": "13h"}), "it.idle: more than nothing, at most 43200 s"),
         (json!({"start": start(), "most": 0}), "it.most: 0 is out of bounds"),
+        (json!({"cookie": "c", "secret": "a secret of more than thirty-two bytes, used in tests", "when_full": "end_oldest"}), "it.when_full: beyond what? `most` is missing"),
         (json!({"start": start(), "secure": false, "cookie": "__Host-x"}), "browsers refuse `__Host-x`"),
         (json!({"start": {"request": "post /login", "user": "form.u", "passed": {"status": 200}}}), "is no request"),
         (json!({"start": {"request": "POST /login", "passed": {"status": 200}}}), "either `user`"),

@@ -13,16 +13,17 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::keeper::millis;
+use super::counted::Brought;
+use super::keeper::{Keeper, millis};
 use super::record::Names;
 use super::{Established, Outcome};
 use crate::checks::jwt::{self, revocation};
 use crate::checks::{Hearing, Turn};
 use crate::cookie::{self, SameSite};
-use crate::decision::Reason;
+use crate::decision::{Reason, Told};
 use crate::io::{Io, Key, Space};
 use crate::key::Keys;
-use crate::request::{Request, Session};
+use crate::request::{Identity, Request, Session};
 
 /// How long one request has to bring the prolonged token home before another is given one.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ pub(super) struct Token {
     pub(super) secure: bool,
     pub(super) same_site: SameSite,
     pub(super) absolute: Duration,
+    /// Counts sessions, where they are limited.
+    pub(super) keeper: Option<Keeper>,
     pub(super) renewal: Option<Renewal>,
     /// Whether single tokens can be called back.
     pub(super) revocable: bool,
@@ -64,13 +67,47 @@ impl Token {
         let verified = self.inner.establish(turn).await?.ok_or(Reason::TokenMissing)?;
         let session = self.stands(turn, &verified.identity.claims).await?;
         let identity = verified.identity.clone();
+        if let Some(keeper) = &self.keeper {
+            let kept = self.kept(turn.request, &identity).ok_or(Reason::TokenInvalid)?;
+            let brought = Brought {
+                key: kept,
+                binding: session.binding,
+                user: &identity.user,
+                until: self.until(&identity),
+            };
+            let happened = keeper.admit(turn.io, turn.request, &brought).await?;
+            let told = happened.into_iter().map(|(event, user, detail)| Told { event, check: turn.id, user, detail });
+            turn.effects.told.extend(told);
+        }
         Ok(Established { identity, session })
+    }
+
+    /// Where the record of the request's session is, if sessions are counted. Another user's token never leads there.
+    pub(super) fn kept(&self, request: &Request<'_>, identity: &Identity) -> Option<Key> {
+        self.keeper.as_ref()?;
+        let name = name(self.sent(request)?, &identity.claims);
+        // No name of a user has a line's end in it, as little as one of a token.
+        Some(self.names.key("session/token/kept", format!("{}\n{name}", identity.user).as_bytes()))
+    }
+
+    /// Unix milliseconds from which on neither this token nor one that prolongs it holds.
+    fn until(&self, identity: &Identity) -> u64 {
+        let expires = identity.expires.unwrap_or(0).saturating_mul(1000);
+        match self.renewal {
+            Some(_) => began(&identity.claims).unwrap_or(0).saturating_add(millis(self.absolute)).max(expires),
+            None => expires,
+        }
     }
 
     /// Whether it would still be accepted, for what goes on.
     pub(super) async fn still<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
         let verified = self.inner.still(turn).await?;
-        self.stands(turn, &verified.identity.claims).await.map(drop)
+        self.stands(turn, &verified.identity.claims).await?;
+        let kept = self.kept(turn.request, &verified.identity);
+        match (&self.keeper, kept) {
+            (Some(keeper), Some(kept)) if keeper.is_buried(turn.io, kept).await? => Err(Reason::SessionEnded),
+            _ => Ok(()),
+        }
     }
 
     /// What a session is held to beyond its token.
@@ -150,6 +187,11 @@ impl Token {
         headers.get_all(SET_COOKIE).iter().any(named)
     }
 
+    /// The cookie that takes the token away.
+    pub(super) fn unset(&self) -> Option<HeaderValue> {
+        self.set("", Duration::ZERO)
+    }
+
     fn set(&self, value: &str, age: Duration) -> Option<HeaderValue> {
         let set = cookie::Set {
             name: &self.cookie,
@@ -173,13 +215,10 @@ impl Token {
         let token = self.sent(hearing.request)?;
         let identity = hearing.awaited.identity.clone()?;
         let now = hearing.io.now().unix;
-        let absolute = began(&identity.claims).unwrap_or(0).saturating_add(millis(self.absolute));
-        let expires = identity.expires.unwrap_or(0).saturating_mul(1000);
-        let until = match self.renewal {
-            Some(_) => absolute.max(expires),
-            None => expires,
-        };
-        let left = Duration::from_millis(until.saturating_sub(now)).max(Duration::from_secs(1));
+        if let (Some(keeper), Some(kept)) = (&self.keeper, self.kept(hearing.request, &identity)) {
+            keeper.end(hearing.io, &identity.user, |one| one.key == Some(kept)).await.ok()?;
+        }
+        let left = Duration::from_millis(self.until(&identity).saturating_sub(now)).max(Duration::from_secs(1));
         let key = self.called_back(token, &identity.claims);
         let put = hearing.io.put(Space::Revocation, key, Bytes::from_static(b"logout"), left).await;
         put.ok().map(|()| identity.user.clone())

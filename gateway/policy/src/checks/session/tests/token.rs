@@ -228,3 +228,5 @@ fn a_token_that_ended_has_no_twin() {
         assert_eq!(reason(&mut bench, spelling), Err(Reason::TokenRevoked));
     }
 }
+
+mod counted;
