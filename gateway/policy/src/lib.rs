@@ -30,7 +30,7 @@ pub mod limit;
 pub mod markup;
 pub mod memory;
 pub mod networks;
-mod pages;
+pub mod pages;
 pub mod path;
 mod policy;
 pub mod request;

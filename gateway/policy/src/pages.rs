@@ -15,12 +15,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::decision::{Action, Effects, Reason, Reply};
 
+pub(crate) mod emergency;
 pub(crate) mod form;
 pub(crate) mod html;
 pub(crate) mod language;
 pub(crate) mod login;
 pub(crate) mod mfa;
 pub(crate) mod qr;
+pub mod refused;
 pub(crate) mod sessions;
 mod style;
 pub(crate) mod text;

@@ -31,7 +31,7 @@ pub(crate) fn answer(
         status: refusal.reason.status(),
         reason: refusal.reason,
         id: id.as_str(),
-        html: false,
+        reader: None,
         retry_after: (refusal.reason == Reason::Overload).then_some(1),
     };
     let mut out = BytesMut::new();

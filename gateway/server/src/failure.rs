@@ -11,7 +11,8 @@ use policy::decision::{Action, Reason};
 use crate::ctx::Ctx;
 use crate::gate;
 use crate::lasting;
-use crate::reply::{self, Page};
+use crate::reply::Page;
+use policy::pages::refused::Reader;
 
 /// Nothing was sent yet: another server may be tried, whatever the method.
 pub(crate) fn connecting(mut error: Box<Error>, ctx: &mut Ctx) -> Box<Error> {
@@ -81,7 +82,7 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, ctx: &mut Ctx) 
         status: reason.status(),
         reason,
         id: ctx.facts.id.as_str(),
-        html: reply::wants_html(&session.req_header().headers),
+        reader: Reader::of(&session.req_header().headers),
         retry_after: None,
     };
     let sent = match page.render() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
@@ -22,8 +22,9 @@ use crate::gated::{Body, Gated, Pace};
 use crate::heard;
 use crate::held::Hold;
 use crate::io::{Begun, Source, Upload, Waiting};
-use crate::reply::{self, Dress, Page};
+use crate::reply::{Dress, Page};
 use crate::snapshot::Shared;
+use policy::pages::refused::Reader;
 
 /// How long a tunnel or an endless stream may say nothing.
 pub(crate) const ENDLESS: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -166,7 +167,7 @@ async fn settle(
                 status,
                 reason: denial.reason,
                 id: ctx.facts.id.as_str(),
-                html: reply::wants_html(&session.req_header().headers),
+                reader: Reader::of(&session.req_header().headers),
                 retry_after,
             };
             let (header, body) = page.render()?;
@@ -227,7 +228,7 @@ pub(crate) async fn refuse(session: &mut Session, ctx: &mut Ctx, reason: Reason)
         status: reason.status(),
         reason,
         id: ctx.facts.id.as_str(),
-        html: reply::wants_html(&session.req_header().headers),
+        reader: Reader::of(&session.req_header().headers),
         retry_after: None,
     };
     let (header, body) = page.render()?;
@@ -249,10 +250,14 @@ pub(crate) async fn answer(
         id: ctx.facts.id.as_str(),
     };
     // What is set for the application's answers must not have caches keep ours.
-    let kept = header.headers.get(CACHE_CONTROL).cloned();
+    // And the application's policy would forbid our pages' style.
+    let own = [CACHE_CONTROL, CONTENT_SECURITY_POLICY]
+        .map(|name| (header.headers.get(&name).cloned(), name));
     dress.put_on(&mut header)?;
-    if let Some(kept) = kept {
-        header.insert_header(CACHE_CONTROL, kept)?;
+    for (kept, name) in own {
+        if let Some(kept) = kept {
+            header.insert_header(name, kept)?;
+        }
     }
     if !session.is_body_done() {
         // What is unread would be taken for the next request.

@@ -5,14 +5,14 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-    SET_COOKIE, VARY, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use policy::checks::Edit;
 use policy::decision::{Effects, Reason, RouteId};
+use policy::pages::refused::Reader;
 
 use crate::snapshot::Snapshot;
 
@@ -20,13 +20,6 @@ use crate::snapshot::Snapshot;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_NAME);
 /// The same for writing: Pingora keeps the spelling of every name, and copies all but static ones.
 pub(crate) const REQUEST_ID_NAME: &str = "x-request-id";
-
-/// How a refusal looks, and the policy that lets this alone apply; a browser says so in the tests when they differ.
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem}\
-                     h1{font-size:1.6rem}h1::first-letter{text-transform:uppercase}\
-                     code{font-size:.9em;overflow-wrap:anywhere}:root{color-scheme:light dark}";
-const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
-                      style-src 'sha256-XnJKw/noDUQKsXojDcoXMcW3ZDrLZd31KqlOg0v9y5c='";
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +30,8 @@ pub(crate) struct Page<'p> {
     pub reason: Reason,
     /// Request id.
     pub id: &'p str,
-    /// Whether a person reads it.
-    pub html: bool,
+    /// The person who reads it; a program where there is none.
+    pub reader: Option<Reader>,
     /// Seconds for Retry-After.
     pub retry_after: Option<u32>,
 }
@@ -56,41 +49,33 @@ pub(crate) struct Dress<'d> {
     pub id: &'d str,
 }
 
-/// Whether the client would rather have a page than problem+json.
-pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT)
-        .is_some_and(|accept| memchr::memmem::find(accept.as_bytes(), b"text/html").is_some())
-}
-
 impl Page<'_> {
     /// Header and body, without what [`Dress`] adds.
     pub(crate) fn render(&self) -> Result<(ResponseHeader, Bytes)> {
-        let body = if self.html {
-            self.page()
-        } else {
-            self.problem()
+        let mut header = ResponseHeader::build(self.status, Some(16))?;
+        let body = match self.reader {
+            Some(reader) => {
+                let shown = reader.shown(self.reason, self.status, self.id);
+                for (name, value) in shown.headers {
+                    header.insert_header(name, value)?;
+                }
+                shown.body
+            }
+            None => {
+                let kind = HeaderValue::from_static("application/problem+json");
+                header.insert_header(CONTENT_TYPE, kind)?;
+                header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+                Bytes::from(self.problem())
+            }
         };
-        let kind = if self.html {
-            "text/html; charset=utf-8"
-        } else {
-            "application/problem+json"
-        };
-        let mut header = ResponseHeader::build(self.status, Some(12))?;
-        header.insert_header(CONTENT_TYPE, HeaderValue::from_static(kind))?;
         header.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-        header.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-        if self.html {
-            // Its own: the application's would forbid its style.
-            header.insert_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))?;
-        }
         if let Some(seconds) = self.retry_after.or_else(|| self.usual_wait()) {
             header.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
             header.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))?;
         }
-        Ok((header, Bytes::from(body)))
+        Ok((header, body))
     }
 
     fn usual_wait(&self) -> Option<u32> {
@@ -108,21 +93,6 @@ impl Page<'_> {
             self.status.as_u16(),
             self.reason.code(),
             self.id
-        );
-        out
-    }
-
-    fn page(&self) -> String {
-        let mut out = String::with_capacity(640);
-        let _ = write!(
-            out,
-            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-             <title>{status} {title}</title><style>{STYLE}</style><body><h1>{title}</h1><p>Status {status}, reason <code>{code}</code>.</p>\
-             <p>If you think that this is a mistake, name this request: <code>{id}</code></p></body></html>",
-            status = self.status.as_u16(),
-            title = self.reason.title(),
-            code = self.reason.code(),
-            id = self.id,
         );
         out
     }

@@ -119,6 +119,27 @@ words! {
     sessions_end_all,
     /// Of a client that sent no User-Agent.
     session_nameless,
+
+    emergency_title,
+    emergency_token,
+    emergency_use,
+    emergency_recorded,
+    emergency_header,
+    emergency_unknown,
+
+    refused_malformed,
+    refused_login,
+    refused_denied,
+    refused_nothing,
+    refused_large,
+    refused_often,
+    refused_busy,
+    refused_upstream,
+    refused_later,
+    refused_hint,
+    refused_status,
+    refused_reason,
+    refused_request,
 }
 
 /// A number in its place.

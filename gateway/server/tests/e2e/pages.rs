@@ -540,3 +540,46 @@ fn soup(number: u64) -> String {
     let length = 3 + next(30);
     (0..length).map(|_| PIECES[next(PIECES.len())]).collect()
 }
+
+/// People get a page in their own language, programs problem+json, and what the policy sets for the application's pages does
+/// not break it.
+#[test]
+fn a_refusal_speaks_to_who_asks() {
+    let origin = Origin::start();
+    let gateway = Gateway::start(
+        &Plan::new(origin.address)
+            .check("rules", "{check: waf, rules: [waf/*.yaml]}")
+            .check(
+                "headers",
+                "{check: response_headers, set: {Content-Security-Policy: \"default-src 'none'\", Cache-Control: public}}",
+            )
+            .route("{name: all, match: {path: \"/*\"}, to: app, use: [headers, rules], public: test}")
+            .rules(),
+    );
+    let attack = "/?q=1%27%20OR%20%271%27=%271";
+    let page = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    for (language, tag, words) in [
+        ("de-CH, de;q=0.9", "de", "Zugriff verweigert"),
+        ("ja", "ja", "アクセスが拒否されました"),
+        ("ko-KR", "ko", "접근이 거부되었습니다"),
+        ("zh-TW", "zh-Hant", "存取遭拒"),
+        ("zh-CN", "zh-Hans", "访问被拒绝"),
+        ("fr", "en", "Access denied"),
+    ] {
+        let fields = format!("{page}Accept-Language: {language}\r\n");
+        let refused = exchange(gateway.http, get(attack, &fields));
+        assert_eq!(refused.status, 403);
+        let id = refused.header("x-request-id").unwrap();
+        assert_eq!(refused.header("content-language"), Some(tag));
+        assert_eq!(refused.header("cache-control"), Some("no-store"));
+        let policy = refused.header("content-security-policy").unwrap();
+        assert!(policy.contains("style-src 'sha256-"), "{policy}");
+        let text = refused.text();
+        let expected = [words, id, "waf_blocked", &format!("<html lang=\"{tag}\">")];
+        assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+        assert!(!text.contains("OR"), "nothing of the request: {text}");
+    }
+    let program = exchange(gateway.http, get(attack, "Accept-Language: de\r\n"));
+    assert_eq!(program.header("content-type"), Some("application/problem+json"));
+    assert!(program.text().contains("\"reason\":\"waf_blocked\""));
+}

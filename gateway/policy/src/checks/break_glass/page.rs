@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::{Check, Emergency, Found, key};
@@ -12,21 +11,13 @@ use crate::checks::Turn;
 use crate::cookie::{self, SameSite};
 use crate::decision::{Action, Answer, Reason, Reply};
 use crate::io::{Io, Space};
+use crate::pages::text::Text;
+use crate::pages::{self, emergency, language};
 use crate::request::Request;
 use crate::stored;
 
 /// Longest form, in bytes.
 const FORM: u64 = 4 << 10;
-
-const HEADERS: [(HeaderName, HeaderValue); 4] = [
-    (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"),
-    ),
-    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-];
 
 /// With TLS and without: no browser takes a `__Host-` cookie over a plain connection.
 pub(super) const COOKIES: [&str; 2] = ["__Host-palisade-emergency", "palisade-emergency"];
@@ -51,7 +42,7 @@ pub(super) fn set_cookie(request: &Request<'_>, token: &str, age: Duration) -> O
 
 pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> Answer {
     if turn.request.method != Method::POST {
-        return form(StatusCode::OK, "");
+        return form(turn, StatusCode::OK, None);
     }
     let body = match turn.io.body(FORM).await {
         Ok(body) => body,
@@ -62,7 +53,7 @@ pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> A
     let known = stored::get::<Emergency, I>(turn.io, Space::Emergency, key(check.keys, &token)).await;
     if matches!(&known, Ok(Some(known)) if known.hold == 0) {
         // Used here it would be gone, and nothing would have passed.
-        return form(StatusCode::BAD_REQUEST, "This token is for a single request: send it in the header.");
+        return form(turn, StatusCode::BAD_REQUEST, Some(|text| text.emergency_header));
     }
     let Ok(found) = check.redeem(turn, &token).await else {
         return check.without_store.clone();
@@ -80,25 +71,14 @@ pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> A
             Answer::Reply(reply)
         }
         None if denied == Answer::Pass => Answer::deny(Reason::Internal),
-        None => form(StatusCode::FORBIDDEN, "This token is not accepted."),
+        None => form(turn, StatusCode::FORBIDDEN, Some(|text| text.emergency_unknown)),
     }
 }
 
-fn form(status: StatusCode, why: &'static str) -> Answer {
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Emergency access</title></head>\n\
-         <body><main><h1>Emergency access</h1>\n<p role=\"alert\">{why}</p>\n\
-         <form method=\"post\"><p><label for=\"token\">Token</label> \
-         <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"off\" required autofocus></p>\n\
-         <p><button>Use it</button></p></form>\n<p>Every use is recorded and reported.</p></main></body>\n</html>\n"
-    );
-    let refused = status.is_client_error();
-    Answer::Reply(Reply {
-        reason: if refused { Reason::EmergencyRefused } else { Reason::Ok },
-        status,
-        headers: HEADERS.to_vec(),
-        body: Bytes::from(page),
-        action: if refused { Action::Deny } else { Action::Allow },
-    })
+fn form<I>(turn: &mut Turn<'_, '_, I>, status: StatusCode, why: Option<fn(&Text) -> &'static str>) -> Answer {
+    let text = language::of(turn.request.headers);
+    let reason = if why.is_some() { Reason::EmergencyRefused } else { Reason::Ok };
+    let reply = emergency::form(text, why.map(|why| why(text))).reply(reason, status);
+    pages::insist(&reply, turn.effects);
+    Answer::Reply(reply)
 }
