@@ -206,6 +206,9 @@ impl<'t> Build<'t, '_> {
         lint::logins(&mut self, &made);
         lint::spelling(&mut self);
         lint::unused(&mut self);
+        if document.state.kind == spec::gateway::StateKind::Memory {
+            lint::forgotten(&mut self);
+        }
         let cases = crate::cases::of(self.tree.root.entry("tests"), &mut self.faults.found);
         let policy = self.assemble(settings, made, cases);
         (

@@ -242,6 +242,36 @@ fn serving<'m>(
     found
 }
 
+/// What a restart must not forget, and does where `state` is memory.
+pub(super) fn forgotten(build: &mut Build<'_, '_>) {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for named in &build.checks.named {
+        let what = match &named.check {
+            Check::StepUp(_) => {
+                "second factors, and whoever has a password enrols one of their own"
+            }
+            Check::ApiKey(_) => "keys",
+            Check::IpAllowlist(_) => "the networks of users",
+            _ => continue,
+        };
+        if !found.iter().any(|(_, known)| *known == what) {
+            found.push((&named.name, what));
+        }
+    }
+    let warnings: Vec<_> = found
+        .into_iter()
+        .map(|(name, what)| {
+            let message = format!(
+                "`state` is memory: a restart forgets {what}; `kind: file` or `redis` keeps them"
+            );
+            (Path::default().key("checks").key(name), message)
+        })
+        .collect();
+    for (at, message) in warnings {
+        build.faults.warning(at, message);
+    }
+}
+
 /// Things that nothing uses.
 pub(super) fn unused(build: &mut Build<'_, '_>) {
     let mut warnings = Vec::new();

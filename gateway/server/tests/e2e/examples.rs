@@ -34,7 +34,7 @@ fn application() -> Origin {
 }
 
 /// An application whose log-in answers as the policy says.
-fn signing_in(passed: &'static str, failed: &'static str) -> Origin {
+pub(super) fn signing_in(passed: &'static str, failed: &'static str) -> Origin {
     Origin::scripted(move |seen| {
         let login =
             seen.method == "POST" && (seen.target == "/login" || seen.target == "/auth/login");
@@ -53,20 +53,21 @@ fn signing_in(passed: &'static str, failed: &'static str) -> Origin {
     })
 }
 
-struct Example {
-    gateway: Gateway,
-    origin: Origin,
+pub(super) struct Example {
+    pub(super) gateway: Gateway,
+    pub(super) origin: Origin,
 }
 
 impl Example {
     /// Checks and tests the file, then starts it with everything that it names.
-    fn start(name: &str, origin: Origin, more: &[(&str, String)]) -> Self {
+    pub(super) fn start(name: &str, origin: Origin, more: &[(&str, String)]) -> Self {
         let folder = certs::root().join("policies/examples");
         let file = folder.join(name);
         let text = std::fs::read_to_string(&file).unwrap();
         let mut plan = Plan::bare().rules();
         for variable in [
             "PALISADE_JWT_SECRET",
+            "PALISADE_JWT_KEY",
             "PALISADE_CSRF_SECRET",
             "PALISADE_STATE_SEAL",
         ] {
@@ -79,28 +80,34 @@ impl Example {
         }
         let text = text
             .replace("../waf/", "waf/")
-            .replace("0.0.0.0:8080", "@HTTP@");
+            .replace("0.0.0.0:8080", "@HTTP@")
+            .replace("127.0.0.1:8080", "@HTTP@");
         let text = text
             .replace("127.0.0.1:9900", "@ADMIN@")
             .replace("127.0.0.1:3000", &origin.address.to_string());
         let text = more
             .iter()
             .fold(text, |text, (old, new)| text.replace(old, new));
-        let gateway = Gateway::start(&plan.file("csrf.secret", SECRET).whole(text));
+        let gateway = Gateway::start(
+            &plan
+                .file("csrf.secret", SECRET)
+                .file("seal.secret", SECRET)
+                .whole(text),
+        );
         let tested = run_with_secrets(&["test", &gateway.policy().display().to_string()]);
         assert!(tested.0, "{}", tested.1);
         Self { gateway, origin }
     }
 
-    fn get(&self, path: &str, fields: &str) -> Response {
+    pub(super) fn get(&self, path: &str, fields: &str) -> Response {
         exchange(self.gateway.http, get(path, fields))
     }
 
-    fn post(&self, path: &str, fields: &str, body: &str) -> Response {
+    pub(super) fn post(&self, path: &str, fields: &str, body: &str) -> Response {
         exchange(self.gateway.http, post(path, fields, body.as_bytes()))
     }
 
-    fn command(&self, words: &[&str]) -> String {
+    pub(super) fn command(&self, words: &[&str]) -> String {
         let admin = self.gateway.operator();
         let output = run(&[words, &["--admin", &admin]].concat());
         assert!(
@@ -116,6 +123,7 @@ fn run_with_secrets(arguments: &[&str]) -> (bool, String) {
     let mut command = crate::support::gateway::palisade();
     for variable in [
         "PALISADE_JWT_SECRET",
+        "PALISADE_JWT_KEY",
         "PALISADE_CSRF_SECRET",
         "PALISADE_STATE_SEAL",
     ] {
@@ -143,11 +151,11 @@ fn token(claims: &serde_json::Value) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn bearer(claims: &serde_json::Value) -> String {
+pub(super) fn bearer(claims: &serde_json::Value) -> String {
     format!("Authorization: Bearer {}\r\n", token(claims))
 }
 
-fn cookie(answer: &Response, name: &str) -> String {
+pub(super) fn cookie(answer: &Response, name: &str) -> String {
     let mut set = answer
         .headers
         .iter()

@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use crate::support::certs;
 use crate::support::gateway::run;
 use crate::support::origin::{answer, ok};
 use crate::support::raw::{Response, get, post};
@@ -214,17 +213,4 @@ fn a_browser_walks_through() {
     let folder = pictures.map_or_else(|| folder.path().to_owned(), Into::into);
     std::fs::create_dir_all(&folder).unwrap();
     stdout(python("browser.py").arg(url).arg(&folder));
-}
-
-#[test]
-fn the_example_keeps_what_it_claims() {
-    let file = certs::root().join("policies/examples/second-factor.yaml");
-    for command in ["check", "test"] {
-        let output = run(&[command, &file.display().to_string()]);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-    }
 }

@@ -4,8 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::support::certs;
-use crate::support::gateway::{palisade, run};
+use crate::support::gateway::run;
 use crate::support::origin::answer;
 use crate::support::raw::get;
 use crate::support::tools::{fed, python};
@@ -593,20 +592,6 @@ fn an_emergency_token_lets_named_checks_pass_once_and_loudly() {
         &[("event", "emergency_refused")],
         2.0,
     );
-}
-
-#[test]
-fn the_example_passes_its_tests() {
-    let file = certs::root().join("policies/examples/login-guard.yaml");
-    let key = "0123456789abcdef0123456789abcdef";
-    let output = palisade()
-        .arg("test")
-        .arg(file)
-        .env("PALISADE_JWT_KEY", key)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod edge;
 mod ends;
 mod evasions;
 mod examples;
+mod examples_identity;
 mod factors;
 mod factors_json;
 mod forms;

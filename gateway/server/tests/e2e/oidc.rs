@@ -1,7 +1,5 @@
 //! Log-ins at a real OpenID provider in front of an application that has none, through the front door.
 
-use crate::support::certs;
-use crate::support::gateway::run;
 use crate::support::provider::{Browser, Provider, SHOP};
 use crate::support::raw::get;
 use crate::support::tools::{python, stdout};
@@ -390,17 +388,4 @@ fn a_real_browser_logs_in_over_tls() {
     targets.retain(|target| target != "/favicon.ico");
     assert_eq!(targets, ["/orders?a=1&b=2", "/write"]);
     assert_eq!(told(&gateway, "session_started")["user"], "ann");
-}
-
-#[test]
-fn the_example_keeps_what_it_claims() {
-    let file = certs::root().join("policies/examples/oidc-login.yaml");
-    for command in ["check", "test"] {
-        let output = run(&[command, &file.display().to_string()]);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-    }
 }

@@ -580,6 +580,9 @@ fn a_refusal_speaks_to_who_asks() {
         assert!(!text.contains("OR"), "nothing of the request: {text}");
     }
     let program = exchange(gateway.http, get(attack, "Accept-Language: de\r\n"));
-    assert_eq!(program.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        program.header("content-type"),
+        Some("application/problem+json")
+    );
     assert!(program.text().contains("\"reason\":\"waf_blocked\""));
 }
