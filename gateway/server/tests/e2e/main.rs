@@ -44,6 +44,7 @@ mod smuggling;
 mod sqlmap;
 mod state;
 mod stores;
+mod stores_failing;
 mod tls;
 mod traffic;
 mod upstream;

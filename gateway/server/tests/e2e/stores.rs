@@ -10,7 +10,7 @@ use super::factors::{application, ask, send, set_up, signed_in, token};
 use super::identity::{claims, tokens};
 use crate::support::gateway::run;
 use crate::support::raw::{Conn, get, post};
-use crate::support::redis::{Between, Redis};
+use crate::support::redis::Redis;
 use crate::support::tools::{python, stdout};
 use crate::support::{Gateway, Origin, Plan, exchange, until};
 
@@ -18,7 +18,7 @@ const SECRET: &str = "a secret of more than thirty-two bytes, used in tests";
 const FILE: &str = "state: {kind: file, path: state.redb, seal: seal}";
 
 /// Every check that keeps something for a user, each on a route of its own.
-fn plan(origin: &Origin, state: &str) -> Plan {
+pub(super) fn plan(origin: &Origin, state: &str) -> Plan {
     Plan::new(origin.address)
         .top("secrets: {seal: {env: SEAL}, jwt: {env: JWT}}")
         .top("trusted_proxies: [127.0.0.1/32]")
@@ -62,17 +62,17 @@ fn plan(origin: &Origin, state: &str) -> Plan {
         .route("{name: all, match: {path: \"/*\"}, to: app, use: [web, bans]}")
 }
 
-fn shared(address: std::net::SocketAddr, more: &str) -> String {
+pub(super) fn shared(address: std::net::SocketAddr, more: &str) -> String {
     format!("state: {{kind: redis, urls: [\"redis://{address}\"], seal: seal{more}}}")
 }
 
-fn status(gateway: &Gateway, path: &str, fields: &str) -> u16 {
+pub(super) fn status(gateway: &Gateway, path: &str, fields: &str) -> u16 {
     exchange(gateway.http, get(path, fields)).status
 }
 
 /// A command for a running gateway that succeeds; what it prints.
 #[track_caller]
-fn operate(gateway: &Gateway, words: &[&str]) -> String {
+pub(super) fn operate(gateway: &Gateway, words: &[&str]) -> String {
     let admin = gateway.operator();
     let done = run(&[words, &["--admin", &admin]].concat());
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -81,7 +81,7 @@ fn operate(gateway: &Gateway, words: &[&str]) -> String {
 }
 
 #[track_caller]
-fn api_key(gateway: &Gateway, owner: &str) -> String {
+pub(super) fn api_key(gateway: &Gateway, owner: &str) -> String {
     let text = operate(gateway, &["key", "create", owner, "--name", "ci"]);
     let key = text
         .split_whitespace()
@@ -89,13 +89,13 @@ fn api_key(gateway: &Gateway, owner: &str) -> String {
     key.unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
-fn signed(more: &[(&str, Value)]) -> String {
+pub(super) fn signed(more: &[(&str, Value)]) -> String {
     let order = json!({"alg": "HS256", "key": SECRET, "claims": claims(more)});
     tokens(&[order]).remove(0)
 }
 
 /// Proves a code on the page; whether it was accepted.
-fn proves(gateway: &Gateway, cookie: &str, code: &str) -> bool {
+pub(super) fn proves(gateway: &Gateway, cookie: &str, code: &str) -> bool {
     let page = ask(gateway, cookie, "/.palisade/mfa?return=/admin");
     let form = format!("token={}&return=/admin&code={code}", token(&page));
     match send(gateway, cookie, "/.palisade/mfa", &form).status {
@@ -373,83 +373,4 @@ fn of_two_gateways_one_accepts_what_is_good_once() {
             (401, 401)
         );
     }
-}
-
-#[test]
-fn every_check_says_what_its_policy_says_while_the_store_is_slow_or_gone() {
-    let (origin, redis) = (application(), Redis::start());
-    let between = Between::start(redis.address());
-    let state = shared(between.address, ", timeout: 200ms, sync: 50ms");
-    let gateway = Gateway::start(&plan(&origin, &state));
-    let ann = signed_in(&gateway);
-    set_up(&gateway, &ann);
-    let key = format!("X-API-Key: {}\r\n", api_key(&gateway, "mia"));
-    let token = signed(&[("iat", json!({"now": -5})), ("jti", json!("one"))]);
-    let bearer = format!("Authorization: Bearer {token}\r\n");
-    let asked = [
-        ("/", &ann, 200, 503),
-        ("/admin", &ann, 200, 503),
-        ("/.palisade/mfa", &ann, 200, 503),
-        ("/key", &key, 200, 503),
-        ("/token", &bearer, 200, 503),
-        ("/token-open", &bearer, 200, 200),
-        ("/where", &bearer, 200, 503),
-        ("/where-open", &bearer, 200, 200),
-        // Alice has no factor; a check that may not know that lets her pass where it says so.
-        ("/proven", &bearer, 401, 503),
-        ("/proven-open", &bearer, 401, 200),
-    ];
-    let all = |which: fn(&(&str, &String, u16, u16)) -> u16| {
-        let wrong = asked.iter().find_map(|one| {
-            let got = status(&gateway, one.0, one.1);
-            (got != which(one)).then(|| format!("{}: {got}", one.0))
-        });
-        wrong.map_or(Ok(()), Err)
-    };
-    assert_eq!(all(|one| one.2), Ok(()));
-    for break_it in [Between::stall as fn(&Between), Between::cut] {
-        break_it(&between);
-        assert_eq!(all(|one| one.3), Ok(()));
-        // A log-in that cannot be written down begins nothing.
-        let form = "Content-Type: application/x-www-form-urlencoded\r\n";
-        let answer = exchange(gateway.http, post("/login", form, b"user=ann"));
-        assert_eq!(answer.header("set-cookie"), None);
-        between.pass();
-        until("all is well", || all(|one| one.2).ok());
-    }
-    gateway.line("why none began", |line| {
-        line["event"] == "session_not_started"
-    });
-}
-
-#[test]
-fn a_ban_that_is_lifted_while_the_store_is_away_is_lifted_at_the_door() {
-    let (origin, redis) = (Origin::start(), Redis::start());
-    let between = Between::start(redis.address());
-    let checked = |state: String| {
-        Plan::checked(origin.address, "{check: bans, drop: true}")
-            .top("secrets: {seal: {env: SEAL}}")
-            .env("SEAL", "0123456789abcdef0123456789abcdef")
-            .top(&state)
-    };
-    let near = Gateway::start(&checked(shared(redis.address(), ", sync: 50ms")));
-    let far = Gateway::start(&checked(shared(
-        between.address,
-        ", sync: 50ms, timeout: 200ms",
-    )));
-    let answers = || {
-        let mut conn = Conn::open(far.http);
-        conn.write(get("/", "")) && conn.response().is_some()
-    };
-    until("it serves", || answers().then_some(()));
-    operate(&near, &["ban", "add", "127.0.0.1", "--for", "1h"]);
-    until("it drops", || (!answers()).then_some(()));
-    between.cut();
-    until("the loss is seen", || {
-        (far.metric("palisade_store_up", &[]) < 1.0).then_some(())
-    });
-    operate(&near, &["ban", "remove", "127.0.0.1"]);
-    assert!(!answers(), "nobody told it");
-    between.pass();
-    until("it serves again", || answers().then_some(()));
 }

@@ -65,6 +65,9 @@ impl Drop for Redis {
 const PASS: u8 = 0;
 const STALL: u8 = 1;
 const CUT: u8 = 2;
+const DELAY: u8 = 3;
+/// How much later each piece comes: far from any limit of the tests.
+const LATE: Duration = Duration::from_millis(60);
 
 /// Stands between a gateway and a server.
 pub(crate) struct Between {
@@ -104,6 +107,11 @@ impl Between {
         self.how.store(PASS, Ordering::Relaxed);
     }
 
+    /// Everything passes, each piece late.
+    pub(crate) fn delay(&self) {
+        self.how.store(DELAY, Ordering::Relaxed);
+    }
+
     /// Nothing passes, and nothing breaks.
     pub(crate) fn stall(&self) {
         self.how.store(STALL, Ordering::Relaxed);
@@ -131,6 +139,9 @@ fn carry(mut from: TcpStream, mut to: TcpStream, mode: &AtomicU8) {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
+                if mode.load(Ordering::Relaxed) == DELAY {
+                    std::thread::sleep(LATE);
+                }
                 // What was read while it was already to be held back is held back.
                 while mode.load(Ordering::Relaxed) == STALL {
                     std::thread::sleep(pause);
