@@ -109,7 +109,7 @@ fn asked<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, (StatusCode,
 }
 
 /// Why an operator does something, where a body `{"reason": "…"}` says so; what an event tells of it.
-fn on_whose_word(body: &Bytes) -> Result<String, Response> {
+fn on_whose_word(body: &Bytes) -> Result<String, (StatusCode, String)> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Why {
@@ -118,10 +118,11 @@ fn on_whose_word(body: &Bytes) -> Result<String, Response> {
     if body.is_empty() {
         return Ok("by an operator".to_owned());
     }
-    match asked::<Why>(body) {
-        Ok(Why { reason }) => Ok(format!("by an operator: {}", reason.trim())),
-        Err((status, why)) => Err(refuse(status, &why)),
-    }
+    let Why { reason } = asked(body)?;
+    Ok(match reason.trim() {
+        "" => "by an operator".to_owned(),
+        reason => format!("by an operator: {reason}"),
+    })
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {
@@ -442,7 +443,7 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("200 OK"), "{answer}");
-        // Somebody listens there; whoever takes over may have the name.
+        // Somebody listens there; whoever takes over has the name as soon as they let go.
         assert!(start(&address, folder.path(), open.clone(), false).is_err());
         assert!(start(&address, folder.path(), open.clone(), true).is_ok());
         // What is no socket is not replaced.

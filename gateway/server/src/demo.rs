@@ -23,10 +23,10 @@ const BUILTIN_RULES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built
 
 const POLICY: &str = include_str!("demo/policy.yaml");
 
-/// What an application with a log-in form and nothing else can have, and who is who there.
 /// What the demo keeps is gone at its end.
 const KEPT: &str =
-    "state: {kind: file, path: state.redb, seal: seal}          # factors outlive a restart\n";
+    "state: {kind: file, path: protected.redb, seal: seal}          # factors outlive a restart\n";
+/// What an application with a log-in form and nothing else can have, and who is who there.
 const PROTECTED: &str = include_str!("../../../policies/examples/protected.yaml");
 const USERS: &str = include_str!("../../../policies/examples/users.yaml");
 
@@ -227,7 +227,7 @@ mod tests {
         let loaded = file.load().0.unwrap();
         let told: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
         assert!(
-            told.len() == 1 && told[0].contains("`state` is memory"),
+            matches!(&told[..], [one] if one.contains("`state` is memory")),
             "{told:?}"
         );
         let policy = std::fs::read_to_string(file.path()).unwrap();

@@ -7,12 +7,12 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 use policy::checks::Unanswered;
 use policy::decision::{Action, Reason};
+use policy::pages::refused::Reader;
 
 use crate::ctx::Ctx;
 use crate::gate;
 use crate::lasting;
 use crate::reply::Page;
-use policy::pages::refused::Reader;
 
 /// Nothing was sent yet: another server may be tried, whatever the method.
 pub(crate) fn connecting(mut error: Box<Error>, ctx: &mut Ctx) -> Box<Error> {

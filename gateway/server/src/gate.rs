@@ -12,6 +12,7 @@ use pingora_proxy::Session;
 use policy::checks::Unanswered;
 use policy::decision::{Decision, Outcome, Reason, RouteId};
 use policy::io::BodyFault;
+use policy::pages::refused::Reader;
 use policy::request::Framing;
 use policy::run::Unwatched;
 
@@ -24,7 +25,6 @@ use crate::held::Hold;
 use crate::io::{Begun, Source, Upload, Waiting};
 use crate::reply::{Dress, Page};
 use crate::snapshot::Shared;
-use policy::pages::refused::Reader;
 
 /// How long a tunnel or an endless stream may say nothing.
 pub(crate) const ENDLESS: std::time::Duration = std::time::Duration::from_secs(3600);

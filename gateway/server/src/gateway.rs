@@ -138,12 +138,14 @@ impl Gateway {
         options: &Options,
     ) -> Result<Vec<admin::Listening>, String> {
         let written = settings.admin.as_ref();
-        let address = match &options.admin {
-            AdminAt::Policy => written.map(|admin| &admin.address),
-            AdminAt::Address(address) => Some(address),
-            AdminAt::Off => return Ok(Vec::new()),
+        let (address, socket) = match &options.admin {
+            AdminAt::Policy => (
+                written.map(|admin| &admin.address),
+                written.and_then(|admin| admin.socket.as_ref()),
+            ),
+            AdminAt::Address(address) => (Some(address), None),
+            AdminAt::Off => (None, None),
         };
-        let socket = written.and_then(|admin| admin.socket.as_ref());
         let guarded = written.is_some_and(|admin| !admin.tokens.is_empty());
         let open = |address: &ListenAddress| {
             let admin = Admin {

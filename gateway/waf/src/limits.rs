@@ -14,7 +14,7 @@ pub struct Limits {
     pub depth: usize,
     /// Units of work: bytes, counted once per transformation, automaton and pattern asked, for a pattern several times.
     /// The dearest texts that the example `hostile` finds take about a nanosecond a unit, ordinary ones less. Default
-    /// 50 Mi: some 50 ms.
+    /// 40 Mi: some 40 ms.
     pub work: u64,
     /// Matches reported; the score counts all. Default 64.
     pub matches: usize,
@@ -27,7 +27,7 @@ impl Default for Limits {
             name: 8 << 10,
             value: 1 << 20,
             depth: 64,
-            work: 50 << 20,
+            work: 40 << 20,
             matches: 64,
         }
     }

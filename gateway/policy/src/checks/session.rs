@@ -145,11 +145,25 @@ impl Check {
                 Some(established.identity)
             }
             Err(reason) if self.may_pass(turn.request, reason) => None,
-            Err(reason) => return refusal::refuse(self.login.as_ref(), turn.request, reason),
+            Err(reason) => {
+                self.forget(turn, reason);
+                return refusal::refuse(self.login.as_ref(), turn.request, reason);
+            }
         };
         match self.waits(turn, identity).await {
             Ok(()) => Answer::Pass,
             Err(reason) => Answer::deny(reason),
+        }
+    }
+
+    /// Takes a token away that is over although it has not expired: an application that still takes it for a log-in would
+    /// send its bearer back here, for ever.
+    fn forget<I>(&self, turn: &mut Turn<'_, '_, I>, reason: Reason) {
+        let over = matches!(reason, Reason::SessionEnded | Reason::TokenRevoked);
+        if let Kind::Token(token) = &self.kind
+            && over
+        {
+            turn.effects.response.extend(token.unset().map(|cookie| (SET_COOKIE, cookie)));
         }
     }
 

@@ -5,7 +5,7 @@ use super::html::Html;
 use super::text::Text;
 
 /// The form; `why`: what was wrong with the token before.
-pub(crate) fn form(text: &'static Text, why: Option<&'static str>) -> Page {
+pub(crate) fn form(text: &'static Text, why: Option<&str>) -> Page {
     let mut body = Html::default();
     if let Some(why) = why {
         body.put("<p class=\"problem\" role=\"alert\">{}</p>\n", &[why]);

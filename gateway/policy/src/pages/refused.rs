@@ -26,8 +26,11 @@ impl Reader {
     #[must_use]
     pub fn shown(self, reason: Reason, status: StatusCode, id: &str) -> Reply {
         let Self(text) = self;
-        let (title, later) = about(text, status);
+        let (title, later) = about(text, reason, status);
         let mut body = Html::default();
+        if let Some(words) = more(text, reason) {
+            body.put("<p>{}</p>\n", &[words]);
+        }
         if later {
             body.put("<p>{}</p>\n", &[text.refused_later]);
         }
@@ -52,9 +55,26 @@ impl Reader {
     }
 }
 
+/// What its status does not say.
+fn more(text: &'static Text, reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::FormStale | Reason::CsrfFailed => Some(text.stale),
+        Reason::SessionsFull => Some(text.login_full),
+        _ => None,
+    }
+}
+
 /// What happened, and whether it may be otherwise later.
-fn about(text: &'static Text, status: StatusCode) -> (&'static str, bool) {
+fn about(text: &'static Text, reason: Reason, status: StatusCode) -> (&'static str, bool) {
     match status.as_u16() {
+        401 if matches!(
+            reason,
+            Reason::SecondFactorRequired | Reason::SecondFactorMissing
+        ) =>
+        {
+            (text.verify_title, false)
+        }
+        408 => (text.refused_slow, true),
         401 | 407 => (text.refused_login, false),
         403 | 451 => (text.refused_denied, false),
         404 | 410 => (text.refused_nothing, false),
@@ -106,13 +126,15 @@ mod tests {
             (403, "Access denied", false),
             (404, "There is nothing here", false),
             (413, "That was too large", false),
-            (429, "Too many attempts", true),
+            (429, "Too many requests", true),
+            (408, "That took too long", true),
             (500, "Not available right now", true),
             (502, "The application does not answer", true),
             (503, "Not available right now", true),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(about(text, status), (title, later), "{status}");
+            let told = about(text, Reason::Forbidden, status);
+            assert_eq!(told, (title, later), "{status}");
         }
     }
 }

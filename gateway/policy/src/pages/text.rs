@@ -1,5 +1,5 @@
 //! Every word on the gateway's own pages. One table per language, each in a file of its own; a word that a table lacks does
-//! not compile. `{n}`, `{digits}`, `{date}`, `{minutes}` and `{user}` stand for what is filled in.
+//! not compile. `{n}`, `{digits}`, `{date}`, `{minutes}`, `{user}` and `{header}` stand for what is filled in.
 
 mod de;
 mod en;
@@ -133,6 +133,7 @@ words! {
     refused_nothing,
     refused_large,
     refused_often,
+    refused_slow,
     refused_busy,
     refused_upstream,
     refused_later,

@@ -97,8 +97,8 @@ pub(crate) struct Admin {
     /// 127.0.0.1:9900.
     #[serde(default = "admin_address")]
     pub(crate) address: String,
-    /// Path of a Unix socket beside `address`, for commands that need no token: only the gateway's own user can open it
-    /// (mode 0600). From the policy's folder.
+    /// Path of a Unix socket beside `address`, for commands: only the gateway's own user can open it (mode 0600), so it asks
+    /// for no token where `token` names none. From the policy's folder.
     pub(crate) socket: Option<String>,
     /// Name of the secret that is asked for as a bearer token, by `address` and by `socket`.
     pub(crate) token: Option<String>,

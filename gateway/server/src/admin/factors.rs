@@ -36,7 +36,7 @@ pub(super) async fn reset(
 ) -> Response {
     let detail = match on_whose_word(&body) {
         Ok(detail) => detail,
-        Err(refused) => return refused,
+        Err((status, why)) => return refuse(status, &why),
     };
     let key = user_key(Keys::process(), &user);
     let now = admin.shared.now();
@@ -61,7 +61,7 @@ pub(super) async fn unlock(
 ) -> Response {
     let detail = match on_whose_word(&body) {
         Ok(detail) => detail,
-        Err(refused) => return refused,
+        Err((status, why)) => return refuse(status, &why),
     };
     let mut leases = Leases::default();
     let mut io = operate(&admin, &mut leases);

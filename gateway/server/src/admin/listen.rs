@@ -54,31 +54,27 @@ pub(crate) fn start(
             "not a loopback address, and no token is set (admin.token)",
         ));
     }
-    let (bound, local) = match address {
-        ListenAddress::Unix(path) => {
-            let listener = private(&base.join(path), take_over)?;
-            (Some(Bound::Unix(listener)), address.clone())
+    let (bound, local) = match bind(address, base) {
+        // Before the gateway before this one lets go, it may go on, if nothing comes of taking over.
+        Err(why) if take_over && why.kind() == io::ErrorKind::AddrInUse => (None, address.clone()),
+        bound => {
+            let bound = bound?;
+            let local = match &bound {
+                Bound::Tcp(listener) => ListenAddress::Tcp(listener.local_addr()?),
+                Bound::Unix(_) => address.clone(),
+            };
+            (Some(bound), local)
         }
-        ListenAddress::Tcp(at) => match TcpListener::bind(at) {
-            Err(why) if take_over && why.kind() == io::ErrorKind::AddrInUse => {
-                (None, address.clone())
-            }
-            bound => {
-                let bound = bound?;
-                let local = ListenAddress::Tcp(bound.local_addr()?);
-                (Some(Bound::Tcp(bound)), local)
-            }
-        },
     };
     let stop = Arc::new(Notify::new());
     let listening = Listening {
         address: local,
         stop: Arc::clone(&stop),
     };
-    let address = address.clone();
+    let (address, base) = (address.clone(), base.to_owned());
     let work = move || {
         let served = bound
-            .map_or_else(|| wait_for(&address), Ok)
+            .map_or_else(|| wait_for(&address, &base), Ok)
             .and_then(|listener| serve(listener, admin, &stop));
         if let Err(why) = served {
             log::error!("admin listener {address}: {why}");
@@ -91,8 +87,8 @@ pub(crate) fn start(
 }
 
 /// A socket of mode 0600 that never had another: it is made in a folder that nobody else can enter, and moved from
-/// there. What a dead gateway left behind is replaced, a gateway that still answers only on taking over from it.
-fn private(path: &Path, take_over: bool) -> io::Result<UnixListener> {
+/// there. What a dead gateway left behind is replaced, one that still answers never.
+fn private(path: &Path) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
             return Err(io::Error::new(
@@ -100,31 +96,36 @@ fn private(path: &Path, take_over: bool) -> io::Result<UnixListener> {
                 "there is a file of that name that is no socket",
             ));
         }
-        Ok(_) if !take_over && UnixStream::connect(path).is_ok() => {
+        Ok(_) if UnixStream::connect(path).is_ok() => {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         Ok(_) | Err(_) => {}
     }
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    // No longer than `admin.sock`: a socket's path has a hundred bytes.
     let aside = tempfile::Builder::new()
-        .prefix(".palisade-")
+        .prefix(".p")
         .tempdir_in(parent.unwrap_or_else(|| Path::new(".")))?;
-    let made = aside.path().join("socket");
+    let made = aside.path().join("s");
     let listener = UnixListener::bind(&made)?;
     std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&made, path)?;
     Ok(listener)
 }
 
-fn wait_for(address: &ListenAddress) -> io::Result<Bound> {
-    let ListenAddress::Tcp(address) = address else {
-        return Err(io::ErrorKind::AddrInUse.into());
-    };
+fn bind(address: &ListenAddress, base: &Path) -> io::Result<Bound> {
+    match address {
+        ListenAddress::Tcp(address) => TcpListener::bind(address).map(Bound::Tcp),
+        ListenAddress::Unix(path) => private(&base.join(path)).map(Bound::Unix),
+    }
+}
+
+fn wait_for(address: &ListenAddress, base: &Path) -> io::Result<Bound> {
     let begun = Instant::now();
     loop {
-        match TcpListener::bind(address) {
+        match bind(address, base) {
             Err(_) if begun.elapsed() < TAKE_OVER => std::thread::sleep(Duration::from_millis(50)),
-            bound => return bound.map(Bound::Tcp),
+            bound => return bound,
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Admin, on_whose_word};
+use super::{Admin, on_whose_word, refuse};
 use crate::events::{Event, Kind, rfc3339};
 use crate::io::{Source, Waiting};
 use crate::leases::Leases;
@@ -59,7 +59,7 @@ pub(super) async fn end_one(
 async fn end(admin: &Admin, user: &str, id: Option<&str>, body: &Bytes) -> Response {
     let by = match on_whose_word(body) {
         Ok(by) => by,
-        Err(refused) => return refused,
+        Err((status, why)) => return refuse(status, &why),
     };
     let snapshot = admin.shared.load();
     let mut leases = Leases::default();

@@ -9,7 +9,7 @@ use super::{Exit, remote_admin, say};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  palisade reload                                   the gateway whose admin listener is at 127.0.0.1:9900
+  palisade reload                                   at /run/palisade/admin.sock, else 127.0.0.1:9900
   palisade reload --admin unix:/run/palisade/admin.sock
   palisade reload --policy /etc/palisade/policy.yaml
 

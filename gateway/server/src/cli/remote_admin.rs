@@ -19,6 +19,9 @@ use crate::policy_file::PolicyFile;
 /// Longest answer: a long list, in bytes.
 const LARGEST: u64 = 256 << 20;
 
+/// Where the unit and the compose file of `deploy` have it.
+const SOCKET: &str = "/run/palisade/admin.sock";
+
 /// How long the gateway may take: a reload of a large policy takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct At {
     /// Admin listener of the gateway: ADDRESS:PORT or unix:PATH. Default: that of --policy (its socket first), else
-    /// 127.0.0.1:9900. A token comes from PALISADE_ADMIN_TOKEN.
+    /// unix:/run/palisade/admin.sock where that is, else 127.0.0.1:9900. A token comes from PALISADE_ADMIN_TOKEN.
     #[arg(long, value_name = "ADDRESS", env = "PALISADE_ADMIN", global = true)]
     admin: Option<ListenAddress>,
     /// The policy that the gateway serves: its admin listener, and its token where this user may read it.
@@ -100,7 +103,10 @@ impl At {
             });
         }
         let Some(path) = &self.policy else {
-            let address = ListenAddress::Tcp(([127, 0, 0, 1], 9900).into());
+            let address = match Path::new(SOCKET).exists() {
+                true => ListenAddress::Unix(SOCKET.to_owned()),
+                false => ListenAddress::Tcp(([127, 0, 0, 1], 9900).into()),
+            };
             return Ok(Remote {
                 address,
                 token: given,

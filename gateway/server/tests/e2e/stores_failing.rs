@@ -125,7 +125,7 @@ fn every_check_says_what_its_policy_says_while_the_store_is_full() {
     assert_eq!(
         status(&gateway, "/counted", &another),
         503,
-        "it could not be ended"
+        "it could not be entered"
     );
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let answer = exchange(gateway.http, post("/login", form, b"user=ann"));

@@ -155,6 +155,11 @@ fn class_escape<'a>(text: &'a str, out: &mut String) -> &'a str {
             out.push_str("\\-");
             beyond
         }
+        // What is no single byte is a plain letter here.
+        (Some(letter @ ('R' | 'X' | 'A' | 'B' | 'C' | 'G' | 'K' | 'Z' | 'z')), Some(beyond)) => {
+            out.push(letter);
+            beyond
+        }
         _ => escape(text, out),
     }
 }

@@ -11,7 +11,7 @@ use crate::checks::Turn;
 use crate::cookie::{self, SameSite};
 use crate::decision::{Action, Answer, Reason, Reply};
 use crate::io::{Io, Space};
-use crate::pages::text::Text;
+use crate::pages::text::{Text, filled};
 use crate::pages::{self, emergency, language};
 use crate::request::Request;
 use crate::stored;
@@ -53,7 +53,9 @@ pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> A
     let known = stored::get::<Emergency, I>(turn.io, Space::Emergency, key(check.keys, &token)).await;
     if matches!(&known, Ok(Some(known)) if known.hold == 0) {
         // Used here it would be gone, and nothing would have passed.
-        return form(turn, StatusCode::BAD_REQUEST, Some(|text| text.emergency_header));
+        let [header] = &check.header;
+        let why = |text: &Text| filled(text.emergency_header, "{header}", header.as_str());
+        return form(turn, StatusCode::BAD_REQUEST, Some(&why));
     }
     let Ok(found) = check.redeem(turn, &token).await else {
         return check.without_store.clone();
@@ -71,14 +73,14 @@ pub(super) async fn serve<I: Io>(check: &Check, turn: &mut Turn<'_, '_, I>) -> A
             Answer::Reply(reply)
         }
         None if denied == Answer::Pass => Answer::deny(Reason::Internal),
-        None => form(turn, StatusCode::FORBIDDEN, Some(|text| text.emergency_unknown)),
+        None => form(turn, StatusCode::FORBIDDEN, Some(&|text: &Text| text.emergency_unknown.to_owned())),
     }
 }
 
-fn form<I>(turn: &mut Turn<'_, '_, I>, status: StatusCode, why: Option<fn(&Text) -> &'static str>) -> Answer {
+fn form<I>(turn: &mut Turn<'_, '_, I>, status: StatusCode, why: Option<&dyn Fn(&Text) -> String>) -> Answer {
     let text = language::of(turn.request.headers);
     let reason = if why.is_some() { Reason::EmergencyRefused } else { Reason::Ok };
-    let reply = emergency::form(text, why.map(|why| why(text))).reply(reason, status);
+    let reply = emergency::form(text, why.map(|why| why(text)).as_deref()).reply(reason, status);
     pages::insist(&reply, turn.effects);
     Answer::Reply(reply)
 }

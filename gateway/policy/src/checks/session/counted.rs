@@ -69,11 +69,15 @@ impl Keeper {
         open: &Open,
     ) -> Result<(), Reason> {
         let record = &open.known.record;
-        let later = record.until.is_some_and(|until| until < brought.until);
+        let later = record.until.is_none_or(|until| until < brought.until);
         if later {
             // The application gave a token that holds for longer: the session does, and its end is remembered for longer.
-            let record = Record { until: Some(brought.until), ..record.clone() };
             let now = io.now();
+            let mut record = Record { until: Some(brought.until), ..record.clone() };
+            if !record.ended {
+                record.seen = now.unix;
+                record.client = request.client.to_string();
+            }
             let left = match record.ended {
                 true => Some(self.buried_for(&record, now.unix)),
                 false => self.left(&record, now),
@@ -99,7 +103,9 @@ impl Keeper {
         brought: &Brought<'_>,
     ) -> Result<Option<Vec<Happened>>, Reason> {
         let user = || Some(brought.user.to_owned());
-        let handle: String = io.random().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        // By the session: what two requests write down at once is called the same.
+        let handle = self.names.key("session/token/handle", &brought.key.0.to_be_bytes());
+        let handle: String = format!("{:032x}", handle.0).chars().take(12).collect();
         let now = io.now();
         let record = Record {
             handle: handle.clone(),
@@ -130,7 +136,7 @@ impl Keeper {
     pub(super) async fn bury<I: Io>(&self, io: &mut I, key: Key) -> Result<(), StoreFault> {
         let now = io.now().unix;
         stored::update(io, Space::Session, key, |record: Option<Record>| {
-            let record = record.unwrap_or_else(|| Record { started: now, ..Record::default() });
+            let record = record.unwrap_or_default();
             let record = Record { ended: true, ..record };
             let left = self.buried_for(&record, now);
             (Change::Put(record, left), ())
@@ -140,7 +146,8 @@ impl Keeper {
 
     fn buried_for(&self, record: &Record, now: u64) -> Duration {
         let tokens = record.until.unwrap_or(0).saturating_add(LEEWAY);
-        let session = record.started.saturating_add(millis(self.limits.absolute));
+        // And longer than any session: the application may give another token of it meanwhile.
+        let session = now.saturating_add(millis(self.limits.absolute));
         Duration::from_millis(tokens.max(session).saturating_sub(now)).max(Duration::from_secs(1))
     }
 }

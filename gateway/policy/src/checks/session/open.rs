@@ -17,10 +17,9 @@ impl Keeper {
         for _ in 0..TRIES {
             let stored = io.get(Space::User, list).await.map_err(|_| NotBegun::Store)?;
             let open: Option<Vec<Entry>> = stored.as_ref().map(stored::decode).transpose().map_err(|_| NotBegun::Store)?;
-            let open = open.unwrap_or_default();
-            if open.iter().any(|known| known.key() == entry.key()) {
-                return Ok(Vec::new());
-            }
+            let mut open = open.unwrap_or_default();
+            // A token's session that was silent for long is entered anew, in its own place.
+            open.retain(|known| known.key() != entry.key());
             let (mut open, quiet) = self.living(io, open).await.map_err(|_| NotBegun::Store)?;
             let over = (open.len() + 1).saturating_sub(self.limits.most);
             if over > 0 && self.limits.when_full == WhenFull::RefuseNewest {
@@ -28,13 +27,14 @@ impl Keeper {
             }
             open.sort_by_key(|entry| entry.started);
             let oldest: Vec<_> = quiet.into_iter().chain(open.drain(..over.min(open.len()))).collect();
+            // Before they leave the list: what is on none could not be ended any more.
+            for key in oldest.iter().filter_map(Entry::key) {
+                self.leave(io, key).await.map_err(|_| NotBegun::Store)?;
+            }
             open.push(entry.clone());
             let value = stored::encode(&open).map_err(|_| NotBegun::Store)?;
             let swapped = io.swap(Space::User, list, stored.as_ref(), Some(value), self.limits.absolute).await;
             if swapped.map_err(|_| NotBegun::Store)? {
-                for key in oldest.iter().filter_map(Entry::key) {
-                    self.leave(io, key).await.map_err(|_| NotBegun::Store)?;
-                }
                 return Ok(oldest.into_iter().map(|entry| entry.handle).collect());
             }
         }
@@ -53,7 +53,8 @@ impl Keeper {
         let (mut living, mut quiet) = (Vec::new(), Vec::new());
         for entry in all {
             // What was entered just now may not be written down yet.
-            let fresh = self.quiet.is_some() && entry.started.saturating_add(WRITTEN) > now;
+            let age = now.checked_sub(entry.started);
+            let fresh = self.quiet.is_some() && age.is_some_and(|age| age < WRITTEN);
             let record = self.record(io, &entry).await?;
             let seen = record.map(|record| record.seen);
             let silent = |seen: u64| self.quiet.is_some_and(|most| seen.saturating_add(millis(most)) <= now);

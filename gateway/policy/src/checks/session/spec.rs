@@ -393,7 +393,7 @@ impl Spec {
         let limits = Limits {
             idle: absolute,
             absolute,
-            renew: (absolute / 10).min(MINUTE),
+            renew: (renewal.map_or(absolute, |renewal| renewal.ttl) / 10).min(MINUTE),
             most: self.most(context),
             when_full: self.when_full.unwrap_or_default(),
         };

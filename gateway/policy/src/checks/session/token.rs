@@ -86,8 +86,8 @@ impl Token {
     pub(super) fn kept(&self, request: &Request<'_>, identity: &Identity) -> Option<Key> {
         self.keeper.as_ref()?;
         let name = name(self.sent(request)?, &identity.claims);
-        // No name of a user has a line's end in it, as little as one of a token.
-        Some(self.names.key("session/token/kept", format!("{}\n{name}", identity.user).as_bytes()))
+        let user = &identity.user;
+        Some(self.names.key("session/token/kept", format!("{}:{user}{name}", user.len()).as_bytes()))
     }
 
     /// Unix milliseconds from which on neither this token nor one that prolongs it holds.
@@ -215,12 +215,12 @@ impl Token {
         let token = self.sent(hearing.request)?;
         let identity = hearing.awaited.identity.clone()?;
         let now = hearing.io.now().unix;
-        if let (Some(keeper), Some(kept)) = (&self.keeper, self.kept(hearing.request, &identity)) {
-            keeper.end(hearing.io, &identity.user, |one| one.key == Some(kept)).await.ok()?;
-        }
         let left = Duration::from_millis(self.until(&identity).saturating_sub(now)).max(Duration::from_secs(1));
         let key = self.called_back(token, &identity.claims);
         let put = hearing.io.put(Space::Revocation, key, Bytes::from_static(b"logout"), left).await;
+        if let (Some(keeper), Some(kept)) = (&self.keeper, self.kept(hearing.request, &identity)) {
+            keeper.end(hearing.io, &identity.user, |one| one.key == Some(kept)).await.ok()?;
+        }
         put.ok().map(|()| identity.user.clone())
     }
 }
@@ -228,9 +228,10 @@ impl Token {
 /// What tells a session from others, for as long as it is prolonged: its own name, or the token's.
 fn name(token: &str, claims: &Map<String, Value>) -> String {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    match text("sid").or_else(|| text("jti")) {
-        Some(name) => name.to_owned(),
-        None => digest(token),
+    match (text("sid").or_else(|| text("jti")), claims.get("jti")) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(Value::Number(jti))) => jti.to_string(),
+        (None, _) => digest(token),
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) static TEXT: Text = Text {
     emergency_token: "Notfall-Token",
     emergency_use: "Verwenden",
     emergency_recorded: "Jede Verwendung wird aufgezeichnet und gemeldet.",
-    emergency_header: "Dieses Token gilt für eine einzige Anfrage: Senden Sie es im Kopffeld X-Emergency-Token.",
+    emergency_header: "Dieses Token gilt für eine einzige Anfrage: Senden Sie es im Header {header}.",
     emergency_unknown: "Dieses Token wird nicht angenommen.",
 
     refused_malformed: "Diese Anfrage wurde nicht verstanden",
@@ -99,7 +99,8 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "Zugriff verweigert",
     refused_nothing: "Hier ist nichts",
     refused_large: "Das war zu groß",
-    refused_often: "Zu viele Versuche",
+    refused_often: "Zu viele Anfragen",
+    refused_slow: "Das hat zu lange gedauert",
     refused_busy: "Zurzeit nicht verfügbar",
     refused_upstream: "Die Anwendung antwortet nicht",
     refused_later: "Bitte versuchen Sie es später noch einmal.",

@@ -91,7 +91,7 @@ pub(crate) static TEXT: Text = Text {
     emergency_token: "Token",
     emergency_use: "Use it",
     emergency_recorded: "Every use is recorded and reported.",
-    emergency_header: "This token is for a single request: send it in the header X-Emergency-Token.",
+    emergency_header: "This token is for a single request: send it in the header {header}.",
     emergency_unknown: "This token is not accepted.",
 
     refused_malformed: "This request was not understood",
@@ -99,7 +99,8 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "Access denied",
     refused_nothing: "There is nothing here",
     refused_large: "That was too large",
-    refused_often: "Too many attempts",
+    refused_often: "Too many requests",
+    refused_slow: "That took too long",
     refused_busy: "Not available right now",
     refused_upstream: "The application does not answer",
     refused_later: "Please try again later.",

@@ -91,7 +91,7 @@ pub(crate) static TEXT: Text = Text {
     emergency_token: "トークン",
     emergency_use: "使用する",
     emergency_recorded: "使用はすべて記録され、通知されます。",
-    emergency_header: "このトークンは 1 回のリクエスト専用です。ヘッダー X-Emergency-Token で送信してください。",
+    emergency_header: "このトークンは 1 回のリクエスト専用です。ヘッダー {header} で送信してください。",
     emergency_unknown: "このトークンは受け付けられません。",
 
     refused_malformed: "リクエストを解釈できませんでした",
@@ -99,7 +99,8 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "アクセスが拒否されました",
     refused_nothing: "ここには何もありません",
     refused_large: "サイズが大きすぎます",
-    refused_often: "試行回数が多すぎます",
+    refused_often: "リクエストが多すぎます",
+    refused_slow: "時間がかかりすぎました",
     refused_busy: "現在ご利用いただけません",
     refused_upstream: "アプリケーションが応答しません",
     refused_later: "しばらくしてからもう一度お試しください。",

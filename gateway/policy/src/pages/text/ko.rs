@@ -91,7 +91,7 @@ pub(crate) static TEXT: Text = Text {
     emergency_token: "토큰",
     emergency_use: "사용",
     emergency_recorded: "모든 사용은 기록되고 보고됩니다.",
-    emergency_header: "이 토큰은 한 번의 요청에만 쓸 수 있습니다. X-Emergency-Token 헤더로 보내세요.",
+    emergency_header: "이 토큰은 한 번의 요청에만 쓸 수 있습니다. {header} 헤더로 보내세요.",
     emergency_unknown: "이 토큰은 사용할 수 없습니다.",
 
     refused_malformed: "요청을 이해할 수 없습니다",
@@ -99,7 +99,8 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "접근이 거부되었습니다",
     refused_nothing: "여기에는 아무것도 없습니다",
     refused_large: "크기가 너무 큽니다",
-    refused_often: "시도 횟수가 너무 많습니다",
+    refused_often: "요청이 너무 많습니다",
+    refused_slow: "시간이 너무 오래 걸렸습니다",
     refused_busy: "지금은 이용할 수 없습니다",
     refused_upstream: "애플리케이션이 응답하지 않습니다",
     refused_later: "잠시 후 다시 시도하세요.",

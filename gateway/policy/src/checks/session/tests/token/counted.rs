@@ -113,6 +113,66 @@ fn what_ended_stays_so_when_the_application_goes_on_giving_tokens() {
 }
 
 #[test]
+fn one_that_comes_back_after_a_silence_is_on_the_list_for_as_long_as_it_holds() {
+    let mut bench = two(json!({"most": 1, "absolute": "12h", "renew": false}));
+    let token = |at: u64| signed(json!({"sid": "s", "jti": format!("j{at}"), "iat": NOW + at, "exp": NOW + at + 900}));
+    assert_eq!(reason(&mut bench, &token(0)), Ok(()));
+    bench.io.advance(11 * 60 * MINUTE);
+    let back = 11 * 3600;
+    assert_eq!(reason(&mut bench, &token(back)), Ok(()));
+    let handle = listed(&mut bench, "ann");
+    assert_eq!(handle.len(), 1);
+    // Every ten minutes a token more, beyond twelve hours from the first of them.
+    for at in (back + 600..back + 7200).step_by(600) {
+        bench.io.advance(10 * MINUTE);
+        assert_eq!(reason(&mut bench, &token(at)), Ok(()), "{at}");
+        assert_eq!(listed(&mut bench, "ann"), handle);
+    }
+    let other = named("other", json!({"iat": NOW + back, "exp": NOW + back + 9000}));
+    assert_eq!(reason(&mut bench, &other), Ok(()));
+    assert_eq!(reason(&mut bench, &token(back + 6600)), Err(Reason::SessionEnded));
+    assert_eq!(listed(&mut bench, "ann").len(), 1);
+}
+
+#[test]
+fn what_ended_stays_so_over_a_night() {
+    let mut bench = two(json!({"absolute": "12h", "renew": false}));
+    let token = |at: u64| signed(json!({"sid": "s", "jti": format!("j{at}"), "iat": NOW + at, "exp": NOW + at + 900}));
+    assert_eq!(reason(&mut bench, &token(0)), Ok(()));
+    bench.io.advance(10 * MINUTE);
+    assert_eq!(end(&mut bench, "ann", None), 1);
+    bench.io.advance(Duration::from_secs(43_000 - 600));
+    assert_eq!(reason(&mut bench, &token(43_000)), Err(Reason::SessionEnded));
+}
+
+#[test]
+fn who_is_active_by_newer_tokens_is_not_silent() {
+    let mut bench = two(json!({"most": 1, "when_full": "refuse_newest"}));
+    let token = |at: u64| signed(json!({"sid": "s", "jti": format!("j{at}"), "iat": NOW + at, "exp": NOW + at + 1800}));
+    for at in (0..3600).step_by(600) {
+        assert_eq!(reason(&mut bench, &token(at)), Ok(()), "{at}");
+        bench.io.advance(10 * MINUTE);
+    }
+    let other = named("other", json!({"iat": NOW + 3600, "exp": NOW + 5400}));
+    assert_eq!(reason(&mut bench, &other), Err(Reason::SessionsFull));
+    assert_eq!(reason(&mut bench, &token(3600)), Ok(()));
+}
+
+#[test]
+fn a_token_that_is_over_is_taken_from_the_browser() {
+    let mut bench = two(json!({"most": 1}));
+    let (old, new) = (named("a", json!({})), named("b", json!({})));
+    assert_eq!((reason(&mut bench, &old), reason(&mut bench, &new)), (Ok(()), Ok(())));
+    assert_eq!(reason(&mut bench, &old), Err(Reason::SessionEnded));
+    let cookies: Vec<_> = bench.effects.response.iter().map(|(_, value)| value.to_str().unwrap()).collect();
+    assert!(matches!(&cookies[..], [one] if one.starts_with("access_token=;") && one.contains("Max-Age=0")), "{cookies:?}");
+    // Not with the answer to a log-in, which sets another.
+    let login = with(page("/login"), &old);
+    assert_eq!(ask(&mut bench, &login), Answer::Pass);
+    assert!(bench.effects.response.is_empty(), "{:?}", bench.effects.response);
+}
+
+#[test]
 fn its_user_ends_others_and_itself_on_the_page() {
     let mut bench = two(json!({}));
     let (phone, laptop) = (named("a", json!({})), named("b", json!({})));
