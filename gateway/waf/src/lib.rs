@@ -74,6 +74,7 @@ pub use about::About;
 pub use collections::{CollectionLimits, Collections};
 pub use fault::Fault;
 pub use limits::Limits;
+pub use operator::injection::{Piece, folded, pieces};
 pub use outside::{Geography, Place};
 pub use pins::Pin;
 pub use profile::{Profile, Spent};

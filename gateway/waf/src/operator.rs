@@ -4,7 +4,7 @@
 mod backtrack;
 pub(crate) mod checksum;
 pub(crate) mod compare;
-mod injection;
+pub(crate) mod injection;
 pub(crate) mod made;
 pub(crate) mod network;
 pub(crate) mod pattern;

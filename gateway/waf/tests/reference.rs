@@ -243,6 +243,20 @@ SecRule ARGS:a "@rxGlobal (\w)b" "id:6,phase:5,pass,capture,msg:'%{TX.1}'"
 }
 
 #[test]
+fn an_injection_is_told_by_its_fingerprint() {
+    let rules = r#"SecRule ARGS "@detectSQLi" "id:1,phase:2,pass,capture,logdata:'%{TX.0} in %{MATCHED_VAR_NAME}'""#;
+    let rules = load(rules);
+    for (query, expected) in [
+        ("a=1%20union%20select%20b--%20", "1UEnc in ARGS:a"),
+        ("a=1'%20or%20'1'='1", "s&sos in ARGS:a"),
+        ("a=1%20/*!or*/%201", "X in ARGS:a"),
+    ] {
+        let verdict = judge(&rules, query, "", "");
+        assert_eq!(verdict.matches[0].data, expected, "{query}");
+    }
+}
+
+#[test]
 fn sections_for_the_engine_are_read_and_others_passed_over() {
     let rules = "<IfModule security2_module>\n SecRule ARGS 'b' 'id:1,phase:2,pass,msg:here'\n</IfModule>\n\
                  <IfModule !security2_module>\n Magic On\n</IfModule>\n<IfModule mod_php.c>\n Magic On\n</IfModule>\n";

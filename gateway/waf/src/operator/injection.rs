@@ -9,6 +9,7 @@ use std::{
 use libinjectionrs::detect_xss;
 use regex::bytes::{Captures, Regex};
 
+pub(crate) use super::sqli::Fingerprint;
 use super::{prose::is_prose, sqli};
 use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
 
@@ -16,16 +17,37 @@ use crate::{bytes::ByteSet, compile::requirement::Requirement, limits::Budget};
 const TOKEN_WORK: usize = 32;
 
 pub(super) fn is_sqli(value: &[u8], budget: &mut Budget) -> bool {
+    fingerprint(value, budget).is_some()
+}
+
+/// What tells that a value is an injection of SQL, if it is.
+pub(crate) fn fingerprint(value: &[u8], budget: &mut Budget) -> Option<Fingerprint> {
     if is_prose(value) {
-        return false;
+        return None;
     }
-    let mut found = |text: &[u8]| {
+    let mut find = |text: &[u8]| {
         let mut read = 0;
-        let found = sqli::is_injection(text, &mut read);
+        let found = sqli::fingerprint(text, &mut read);
         budget.charge(read.saturating_mul(TOKEN_WORK));
         found
     };
-    found(value) || respelled(value).is_some_and(|text| found(&text))
+    find(value).or_else(|| find(&respelled(value)?))
+}
+
+/// A piece of SQL as it was read: its kind, the letter it has in a fingerprint, and its text, of a string or
+/// variable with the quotes it has.
+pub type Piece = (char, Vec<u8>);
+
+/// What the engine reads in `text` as SQL, piece by piece; to be held against libinjection's published vectors.
+#[must_use]
+pub fn pieces(text: &[u8]) -> Vec<Piece> {
+    sqli::pieces(text)
+}
+
+/// What is left of the pieces once those that tell nothing are folded away.
+#[must_use]
+pub fn folded(text: &[u8]) -> Vec<Piece> {
+    sqli::folded(text)
 }
 
 /// Phrases that the C original knows and the port misses: it compares INTO in capitals only, and does not go on from

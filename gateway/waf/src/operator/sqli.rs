@@ -2,31 +2,53 @@
 //! decides. Written anew because the port allocates for every word and reads some texts in quadratic time; held to the
 //! port's verdicts by the tests.
 
+mod pieces;
 mod tokens;
 mod words;
 
+pub(super) use pieces::{folded, pieces};
 use tokens::{Token, Tokens};
 use words::is_known;
 
 /// A fingerprint is no longer than this.
 const MOST: usize = 5;
 
-/// Whether libinjection takes the text for an injection: as it is, or behind a quote that it closes. Counts the tokens
-/// that it reads.
-pub(super) fn is_injection(text: &[u8], read: &mut usize) -> bool {
+/// The kinds of an injection's tokens, as libinjection writes them.
+pub(crate) struct Fingerprint {
+    kinds: [u8; MOST],
+    count: usize,
+}
+
+impl Fingerprint {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.kinds.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// The fingerprint of a text that libinjection takes for an injection: as it is, or behind a quote that it closes.
+/// Counts the tokens that it reads.
+pub(super) fn fingerprint(text: &[u8], read: &mut usize) -> Option<Fingerprint> {
     let mut fold = |quote, mysql| {
         let folded = Folded::of(text, quote, mysql);
         *read += folded.read;
-        (folded.is_injection(text), folded.ambiguous)
+        let found = folded.is_injection(text).then(|| folded.fingerprint());
+        (found, folded.ambiguous)
     };
-    let mut either = |quote| {
-        let (found, ambiguous) = fold(quote, false);
-        found || ambiguous && fold(quote, true).0
+    let mut either = |quote| match fold(quote, false) {
+        (None, true) => fold(quote, true).0,
+        (found, _) => found,
     };
-    !text.is_empty()
-        && (either(0)
-            || memchr::memchr(b'\'', text).is_some() && either(b'\'')
-            || memchr::memchr(b'"', text).is_some() && fold(b'"', true).0)
+    if text.is_empty() {
+        return None;
+    }
+    let mut found = either(0);
+    if found.is_none() && memchr::memchr(b'\'', text).is_some() {
+        found = either(b'\'');
+    }
+    if found.is_none() && memchr::memchr(b'"', text).is_some() {
+        found = fold(b'"', true).0;
+    }
+    found
 }
 
 /// What is left of a text.
@@ -69,6 +91,17 @@ impl Folded {
 
     fn at(&self, at: usize) -> Token {
         self.tokens.get(at).copied().unwrap_or_default()
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let [one, two, three, four, five, ..] = self.tokens.map(|token| token.kind);
+        let kinds = [one, two, three, four, five];
+        if kinds.contains(&b'X') {
+            let kinds = [b'X', 0, 0, 0, 0];
+            return Fingerprint { kinds, count: 1 };
+        }
+        let count = self.count.min(MOST);
+        Fingerprint { kinds, count }
     }
 
     fn is_injection(&self, text: &[u8]) -> bool {

@@ -10,7 +10,11 @@ use super::{
 use crate::{
     compile::Program,
     limits::Budget,
-    operator::{Operator, network},
+    operator::{
+        Operator,
+        injection::{self, Fingerprint},
+        network,
+    },
     outside::Outside,
     profile::Profile,
     rule::{Action, Effect, Link, Phase, Rule},
@@ -397,6 +401,10 @@ impl Walk<'_> {
                 Operator::Pattern(pattern) => pattern.captures(content, self.budget, take),
                 Operator::Made(made) => made.captures(content, operand, self.budget, take),
                 Operator::Phrases(phrases) => tx.put(0, phrases.find(content).unwrap_or_default()),
+                Operator::Sqli => {
+                    let found = injection::fingerprint(content, self.budget);
+                    tx.put(0, found.as_ref().map_or(content, Fingerprint::as_bytes));
+                }
                 _ => tx.put(0, content),
             }
         }
