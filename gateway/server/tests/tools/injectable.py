@@ -1,6 +1,9 @@
 """A page on 127.0.0.1:PORT that puts `id` into its SQL as it came: for tests that let a tool attack it. Standard library
-only. Answers /page?id=1 with the article of that number; the table `staff` holds the secret given as the second argument."""
+only. /page?id=1 answers with the article of that number; the number may also be a field of a form, a member of a JSON
+document, at /cookie a cookie and at /agent the User-Agent. /twice decodes what it got once more. The table `staff` holds
+the secret given as the second argument."""
 
+import json
 import sqlite3
 import sys
 import urllib.parse
@@ -20,18 +23,43 @@ def database():
     return connection
 
 
+def of_pairs(text):
+    return urllib.parse.parse_qs(text, keep_blank_values=True).get("id", [""])[0]
+
+
 class Page(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.reply(urllib.parse.urlsplit(self.path).query)
+        target = urllib.parse.urlsplit(self.path)
+        number = of_pairs(target.query)
+        if target.path == "/agent":
+            number = self.headers.get("User-Agent", "").strip()
+        elif target.path == "/cookie":
+            number = self.cookie()
+        self.reply(number)
 
     def do_POST(self):
-        length = int(self.headers.get("Content-Length", 0))
-        self.reply(self.rfile.read(length).decode("latin-1"))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode("latin-1")
+        if "json" in self.headers.get("Content-Type", ""):
+            try:
+                self.reply(str(json.loads(body)["id"]))
+            except (ValueError, KeyError, TypeError):
+                self.reply("")
+        else:
+            self.reply(of_pairs(body))
 
-    def reply(self, pairs):
-        number = urllib.parse.parse_qs(pairs, keep_blank_values=True).get("id", [""])[0]
+    def cookie(self):
+        """As most frameworks read it: everything up to the next semicolon, decoded."""
+        for pair in self.headers.get("Cookie", "").split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == "id":
+                return urllib.parse.unquote_plus(value)
+        return ""
+
+    def reply(self, number):
+        if urllib.parse.urlsplit(self.path).path.endswith("twice"):
+            number = urllib.parse.unquote_plus(number)
         status, text = 200, ""
         try:
             rows = database().execute("select title, body from articles where id = " + number).fetchall()
