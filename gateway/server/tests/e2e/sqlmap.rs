@@ -39,7 +39,8 @@ const PAIRS: &[Place] = &[
             "space2dash",
             "space2randomblank,symboliclogical",
             "equaltolike,commentbeforeparentheses",
-            "dunion,greatest",
+            "dunion",
+            "greatest",
         ],
     },
     Place {
