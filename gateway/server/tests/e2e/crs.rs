@@ -342,3 +342,69 @@ SecRule DURATION "@gt 79999" "id:7,phase:5,pass,log,msg:'slow'"
     let msg = event["rules"][0]["msg"].as_str().unwrap();
     assert!(msg.starts_with("0 "), "whose port is it? {msg}");
 }
+
+#[test]
+fn a_plugin_in_the_published_layout_takes_away_and_adds_as_its_switch_says() {
+    const CONFIG: &str =
+        "SecAction \"id:9599010,phase:1,pass,nolog,setvar:'tx.notes-plugin_enabled=1'\"\n";
+    const BEFORE: &str = r#"
+SecRule TX:notes-plugin_enabled "@eq 0" "id:9599099,phase:1,pass,nolog,ctl:ruleRemoveById=9599100-9599999"
+SecRule REQUEST_FILENAME "@beginsWith /notes/" "id:9599100,phase:1,pass,nolog,\
+    ctl:ruleRemoveTargetById=942100;ARGS:text,\
+    ctl:ruleRemoveTargetByTag=attack-sqli;ARGS:text"
+SecRule REQUEST_FILENAME "@beginsWith /script/" "id:9599110,phase:1,pass,nolog,ctl:ruleRemoveById=941100-941999"
+"#;
+    // The score is summed up in the second phase: what comes after the rules adds in the first.
+    const AFTER: &str = r#"
+SecRule REQUEST_HEADERS:X-Robot "@streq yes" "id:9599200,phase:1,block,msg:'A robot',severity:CRITICAL,\
+    setvar:'tx.anomaly_score_pl1=+%{tx.critical_anomaly_score}'"
+"#;
+    let origin = Origin::start();
+    let check = "{check: waf, rules: [/etc/modsecurity/crs/crs-setup.conf, plugins/*-config.conf, plugins/*-before.conf, \
+                 /usr/share/modsecurity-crs/rules/*.conf, plugins/*-after.conf]}";
+    let plan = Plan::new(origin.address)
+        .check("crs", check)
+        .file("plugins/notes-config.conf", CONFIG)
+        .file("plugins/notes-before.conf", BEFORE)
+        .file("plugins/notes-after.conf", AFTER);
+    let gateway = Gateway::start(&plan.route(ALL));
+    let common = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\n";
+    let status = |path: &str, more: &str| {
+        exchange(gateway.http, get(path, &format!("{common}{more}"))).status
+    };
+    let sql = "1'+union+select+login,secret+from+staff--+-";
+    let script = "%3Cscript%3Ealert(1)%3C/script%3E";
+    let (text, other) = (
+        format!("/notes/?text={sql}"),
+        format!("/notes/?other={sql}"),
+    );
+    let (removed, kept) = (
+        format!("/script/?q={script}"),
+        format!("/notes/?text={script}"),
+    );
+    let elsewhere = format!("/?text={sql}");
+    let robot = format!("X-Robot: yes\r\n{}", id("robot"));
+    for (path, more, expected) in [
+        ("/", "", 200),
+        (&text, "", 200),
+        (&removed, "", 200),
+        (&other, "", 403),
+        (&elsewhere, "", 403),
+        (&kept, "", 403),
+        ("/", &robot, 403),
+    ] {
+        assert_eq!(status(path, more), expected, "{path} {more}");
+    }
+    let event = gateway.event("robot");
+    assert!(rules(&event).starts_with(&[9_599_200, 949_110]), "{event}");
+    assert_eq!(event["score"], 5);
+    replace(
+        &gateway.path("plugins/notes-config.conf"),
+        CONFIG.replace("enabled=1", "enabled=0").as_bytes(),
+    );
+    until("the switch is off", || {
+        (status(&text, "") == 403).then_some(())
+    });
+    assert_eq!(status(&removed, ""), 403);
+    assert_eq!(status("/", &robot), 200);
+}
