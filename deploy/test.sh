@@ -149,6 +149,12 @@ tests() {
 }
 
 lints() { cargo clippy -q --workspace --all-targets --locked -- -D warnings; }
+# The fuzz targets lie outside the workspace: that they still fit what they fuzz. libFuzzer itself is not built, nothing is
+# linked; what the lints have built of the dependencies is found again.
+fuzz_targets() {
+    CUSTOM_LIBFUZZER_PATH=$PWD/target/libnone.a \
+        cargo check -q --locked --manifest-path gateway/waf/fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
+}
 docs() { RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --document-private-items --locked; }
 doctests() { counted cargo test --workspace --doc --locked --quiet; }
 
@@ -176,6 +182,7 @@ install
 step "cargo-deny" cargo_deny
 step "formatting" cargo fmt --all --check
 step "lints" lints
+step "fuzz targets" fuzz_targets
 step "documentation" docs
 step "dependency rules" deny
 step "build" cargo build -q --workspace --locked
