@@ -188,6 +188,52 @@ fn an_answer_is_withheld_for_its_body() {
 }
 
 #[test]
+fn a_body_over_its_limit_is_refused_whatever_the_files_say_and_passes_whole_where_rules_only_observe()
+ {
+    const LIMIT: &str = "SecRequestBodyLimit 1000\nSecRequestBodyLimitAction ProcessPartial\n";
+    let origin = Origin::start();
+    let plan = plan(origin.address, "")
+        .file("crs/rules/A.conf", LIMIT)
+        .route("{name: watch, match: {path: \"/watch\"}, to: app, use: [crs], public: t, with: {crs: {mode: observe}}}")
+        .route("{name: more, match: {path: \"/more\"}, to: app, use: [crs], public: t, with: {crs: {body: {max: 10KiB}}}}");
+    let gateway = Gateway::start(&plan.route(ALL));
+    let send = |path: &str, name: &str, q: &str| {
+        let body = format!("q={q}&padding={}", "x".repeat(2000));
+        let more = format!(
+            "Content-Type: application/x-www-form-urlencoded\r\n{}",
+            id(name)
+        );
+        (
+            exchange(gateway.http, post(path, &more, body.as_bytes())).status,
+            body,
+        )
+    };
+    assert_eq!(send("/", "refused", "fine").0, 413);
+    assert_eq!(gateway.event("refused")["reason"], "body_too_large");
+    assert_eq!(origin.count(), 0);
+    let (status, body) = send("/watch", "watched", "fine");
+    assert_eq!(status, 200);
+    assert_eq!(origin.last().body, body.as_bytes());
+    let event = gateway.event("watched");
+    assert_eq!(
+        (
+            event["would"].as_str(),
+            event["would_by"][0]["reason"].as_str(),
+        ),
+        (Some("deny"), Some("body_too_large"))
+    );
+    assert_eq!(send("/more", "more", "fine").0, 200);
+    assert_eq!(send("/more", "found", "sleeper").0, 403);
+    let checked = run(&["check", gateway.policy().to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&checked.stderr) + String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        checked.status.success()
+            && said.contains("crs/rules/A.conf:2: ProcessPartial does nothing"),
+        "{said}"
+    );
+}
+
+#[test]
 fn faults_of_every_file_come_at_once_with_their_lines() {
     let folder = tempfile::tempdir().unwrap();
     let zero: SocketAddr = "127.0.0.1:9".parse().unwrap();

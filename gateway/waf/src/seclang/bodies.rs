@@ -57,12 +57,14 @@ impl Bodies {
 }
 
 /// SecRequestBodyLimitAction, and what to say of it. What lies past the part would reach the application unseen: that is
-/// what an attacker pads for, and bodies are held up to a limit that is the operator's to raise.
+/// what an attacker pads for. Nor is the part what the rest makes of it: a value that the limit cuts in two, a document or
+/// a part that does not end, is read by no parser. Bodies are held up to a limit that is the operator's to raise.
 pub(super) fn limit_action(value: &str) -> Result<Option<&'static str>, String> {
     match value.to_ascii_lowercase().as_str() {
         "reject" => Ok(None),
         "processpartial" => Ok(Some(
-            "ProcessPartial does nothing: a longer body is refused, since its rest would pass unseen",
+            "ProcessPartial does nothing: a body over SecRequestBodyLimit is refused with 413, since its rest would pass \
+             unseen. Raise the limit, or leave the check out on routes that take longer ones",
         )),
         _ => Err(format!("Reject or ProcessPartial, not `{value}`")),
     }
