@@ -74,6 +74,9 @@ fn about(text: &'static Text, reason: Reason, status: StatusCode) -> (&'static s
         {
             (text.verify_title, false)
         }
+        429 if matches!(reason, Reason::TooManyFailures | Reason::SecondFactorLocked) => {
+            (text.refused_tries, true)
+        }
         408 => (text.refused_slow, true),
         401 | 407 => (text.refused_login, false),
         403 | 451 => (text.refused_denied, false),

@@ -132,6 +132,7 @@ words! {
     refused_denied,
     refused_nothing,
     refused_large,
+    refused_tries,
     refused_often,
     refused_slow,
     refused_busy,

@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "Zugriff verweigert",
     refused_nothing: "Hier ist nichts",
     refused_large: "Das war zu groß",
+    refused_tries: "Zu viele Versuche",
     refused_often: "Zu viele Anfragen",
     refused_slow: "Das hat zu lange gedauert",
     refused_busy: "Zurzeit nicht verfügbar",

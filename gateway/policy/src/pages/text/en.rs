@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "Access denied",
     refused_nothing: "There is nothing here",
     refused_large: "That was too large",
+    refused_tries: "Too many attempts",
     refused_often: "Too many requests",
     refused_slow: "That took too long",
     refused_busy: "Not available right now",

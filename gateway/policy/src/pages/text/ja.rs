@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "アクセスが拒否されました",
     refused_nothing: "ここには何もありません",
     refused_large: "サイズが大きすぎます",
+    refused_tries: "試行回数が多すぎます",
     refused_often: "リクエストが多すぎます",
     refused_slow: "時間がかかりすぎました",
     refused_busy: "現在ご利用いただけません",

@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "접근이 거부되었습니다",
     refused_nothing: "여기에는 아무것도 없습니다",
     refused_large: "크기가 너무 큽니다",
+    refused_tries: "시도 횟수가 너무 많습니다",
     refused_often: "요청이 너무 많습니다",
     refused_slow: "시간이 너무 오래 걸렸습니다",
     refused_busy: "지금은 이용할 수 없습니다",

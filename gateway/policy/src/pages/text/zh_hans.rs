@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "访问被拒绝",
     refused_nothing: "这里什么都没有",
     refused_large: "内容过大",
+    refused_tries: "尝试次数过多",
     refused_often: "请求过于频繁",
     refused_slow: "耗时过长",
     refused_busy: "暂时无法使用",

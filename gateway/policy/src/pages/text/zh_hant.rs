@@ -99,6 +99,7 @@ pub(crate) static TEXT: Text = Text {
     refused_denied: "存取遭拒",
     refused_nothing: "這裡什麼都沒有",
     refused_large: "內容過大",
+    refused_tries: "嘗試次數過多",
     refused_often: "請求過於頻繁",
     refused_slow: "耗時過長",
     refused_busy: "目前無法使用",
