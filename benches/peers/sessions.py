@@ -16,7 +16,7 @@ checks:
     check: session
     cookie: session
     secure: false
-    start: {request: POST /login, user: form.email, passed: {status: 302}}
+    start: {request: POST /login, user: form.email, withhold: [], passed: {status: 302}}
     login: /login
 routes:
   - {name: login, match: {path: /login}, to: app, use: [shop], with: {shop: {optional: true}}, public: "where people log in"}

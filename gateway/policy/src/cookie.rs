@@ -5,6 +5,9 @@ use std::time::Duration;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
+use crate::decision::Effects;
+use crate::request::Request;
+
 /// A cookie's value cannot be told: it is there twice, or is no text. Of two the application might read the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ambiguous;
@@ -142,6 +145,35 @@ impl Set<'_> {
         });
         HeaderValue::try_from(text).ok()
     }
+}
+
+/// Keeps cookies from the application, for this request.
+pub(crate) fn withhold(effects: &mut Effects, request: &Request<'_>, names: &[String]) {
+    if names.is_empty() {
+        return;
+    }
+    let before = effects
+        .upstream
+        .iter()
+        .rposition(|(name, _)| *name == COOKIE);
+    let mut headers = HeaderMap::new();
+    match before.map(|at| effects.upstream.remove(at)) {
+        Some((name, Some(value))) => drop(headers.insert(name, value)),
+        Some((_, None)) => {}
+        None => headers.extend(
+            request
+                .headers
+                .get_all(COOKIE)
+                .iter()
+                .map(|line| (COOKIE, line.clone())),
+        ),
+    }
+    let lines = without(&headers, names)
+        .unwrap_or_else(|| headers.get_all(COOKIE).iter().cloned().collect());
+    let lines: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
+    let left = Some(lines.join(&b"; "[..])).filter(|left| !left.is_empty());
+    let left = left.and_then(|left| HeaderValue::from_bytes(&left).ok());
+    effects.upstream.push((COOKIE, left));
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::checks::jwt::strict;
 use crate::cookie;
@@ -118,21 +120,61 @@ impl Field {
     /// a name is there twice, in another case, in query and body, or because readers trim, decode or split differently.
     #[must_use]
     pub fn exact(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
+        self.one(request, body).filter(|found| sound(found))
+    }
+
+    /// Whom an attempt is about, however it is spelled: for what closes a door.
+    #[must_use]
+    pub fn named(&self, request: &Request<'_>, body: &[u8]) -> Named {
+        let part = |name: &str| {
+            let query = request.query.unwrap_or_default().as_bytes();
+            let alone = !some(query, name);
+            self.part(request, body).filter(|_| alone)
+        };
+        let found = match self {
+            Self::Form(name) if !form(request.headers) => part(name),
+            _ => self.one(request, body),
+        };
+        let found = found.map(|found| found.trim().to_owned());
+        match found.filter(|found| !found.is_empty() && found.len() <= LONGEST) {
+            Some(found) => Named::One(found),
+            None if self.is_mentioned(request, body) => Named::Unclear,
+            None => Named::Nobody,
+        }
+    }
+
+    /// Whether some reader may find this value.
+    fn is_mentioned(&self, request: &Request<'_>, body: &[u8]) -> bool {
+        let query = request.query.unwrap_or_default().as_bytes();
+        match self {
+            Self::Form(name) => form(request.headers) && some(body, name) || some(query, name),
+            Self::Query(name) => some(query, name),
+            Self::Json(way) => {
+                let name = way.last().map_or("", String::as_str);
+                is_json(request.headers) && memchr::memmem::find(body, name.as_bytes()).is_some()
+            }
+            Self::Header(name) => request.headers.contains_key(name),
+            Self::Cookie(name) => !matches!(cookie::value(request.headers, name), Ok(None)),
+            Self::Basic => request.headers.contains_key(AUTHORIZATION),
+        }
+    }
+
+    /// The value that every reader finds.
+    fn one(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
         let unique = |name: &HeaderName| request.headers.get_all(name).iter().count() <= 1;
         let query = request.query.unwrap_or_default().as_bytes();
         if self.in_body() && !plain_text(request.headers) {
             return None;
         }
-        let found = match self {
+        match self {
             Self::Form(name) => {
                 let alone = unique(&CONTENT_TYPE)
                     && form(request.headers)
                     && !some(query, name)
                     && !some(body, "_charset_");
-                let found = if alone { sole(body, name) } else { None };
-                return found.filter(|found| sound(found));
+                if alone { sole(body, name) } else { None }
             }
-            Self::Query(name) => return sole(query, name).filter(|found| sound(found)),
+            Self::Query(name) => sole(query, name),
             Self::Json(way) => {
                 if !unique(&CONTENT_TYPE) || way.last().is_some_and(|name| some(query, name)) {
                     return None;
@@ -149,10 +191,39 @@ impl Field {
                 .ok()?
                 .map(str::to_owned),
             Self::Basic => basic(request.headers),
-        };
-        found.filter(|found| sound(found))
+        }
     }
 }
+
+/// Whom an attempt is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// It says nothing of that.
+    Nobody,
+    /// This name, as far as anybody reads it.
+    One(String),
+    /// Readers could find different ones.
+    Unclear,
+}
+
+/// Whether a form says that it is of another method than it is: some applications heed that, and give the page of a log-in
+/// for what looked like one.
+#[must_use]
+pub fn overrides_method(request: &Request<'_>, body: &[u8]) -> bool {
+    let own = request.method.as_str();
+    let other = |value: &str| !value.trim().eq_ignore_ascii_case(own);
+    let query = request.query.unwrap_or_default().as_bytes();
+    let form_body = if form(request.headers) { body } else { &[] };
+    let told = |text: &[u8]| {
+        form_urlencoded::parse(text)
+            .any(|(name, value)| name.eq_ignore_ascii_case(METHOD) && other(&value))
+    };
+    let part = Field::Form(METHOD.to_owned()).part(request, body);
+    told(query) || told(form_body) || part.is_some_and(|value| other(&value))
+}
+
+/// What forms call the method that they cannot have.
+const METHOD: &str = "_method";
 
 /// Looks for one field among the parts of a form.
 struct Parts<'n> {
@@ -284,6 +355,12 @@ fn is(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> bool {
     essence.is_some_and(|essence| wanted(&essence.trim().to_ascii_lowercase()))
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    is(headers, |essence| {
+        essence == "application/json" || essence.ends_with("+json")
+    })
+}
+
 fn form(headers: &HeaderMap) -> bool {
     is(headers, |essence| {
         essence == "application/x-www-form-urlencoded"
@@ -298,9 +375,7 @@ fn pair(text: &[u8], name: &str) -> Option<String> {
 }
 
 fn json(headers: &HeaderMap, body: &[u8], way: &[String]) -> Option<String> {
-    if !is(headers, |essence| {
-        essence == "application/json" || essence.ends_with("+json")
-    }) {
+    if !is_json(headers) {
         return None;
     }
     let whole: serde_json::Value = serde_json::from_slice(body).ok()?;
@@ -326,11 +401,27 @@ fn basic(headers: &HeaderMap) -> Option<String> {
     decoded.split_once(':').map(|(user, _)| user.to_owned())
 }
 
-/// A user's name as limits and bans compare it: `Ann`, `ann` and `ann ` are one person to most applications, and an
-/// attacker must not get a fresh count by pressing Shift.
+/// A user's name as limits and bans compare it: `Ann`, `ann`, `ann ` and `änn` are one person to some application, and an
+/// attacker must not get a fresh count by another spelling.
 #[must_use]
 pub fn folded(user: &str) -> String {
-    user.trim().to_lowercase()
+    if user.is_ascii() {
+        return user.trim().to_ascii_lowercase();
+    }
+    // Marks, widths and what nobody sees: databases compare `mía`, `ｍia` and `mia` as one, more often than not.
+    let letters = user
+        .nfkd()
+        .filter(|c| !is_combining_mark(*c) && !invisible(*c));
+    let letters: String = letters.flat_map(char::to_lowercase).collect();
+    letters.trim().nfc().collect()
+}
+
+/// Characters without a shape (Default_Ignorable_Code_Point, Unicode 15).
+fn invisible(c: char) -> bool {
+    matches!(u32::from(c),
+        0xAD | 0x34F | 0x61C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x202A..=0x202E
+        | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFF8 | 0x1BCA0..=0x1BCA3
+        | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
 }
 
 #[cfg(test)]
@@ -463,5 +554,85 @@ mod tests {
         for text in ["email", "form.", "body.x", "header.a b", ""] {
             assert!(Field::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_guess_is_about_one_user_or_nobody_knows_whom() {
+        let named = |field: &str, scene: Scene, body: &str| {
+            let field = Field::parse(field).unwrap();
+            scene.asked(|request| field.named(request, body.as_bytes()))
+        };
+        let form = || typed("application/x-www-form-urlencoded");
+        let json = || typed("application/json");
+        let one = |name: &str| Named::One(name.to_owned());
+        assert_eq!(named("form.u", form(), "u=+Ann+"), one("Ann"));
+        assert_eq!(named("form.u", form(), "x=1"), Named::Nobody);
+        assert_eq!(named("form.u", form(), "u=ann&u=eve"), Named::Unclear);
+        assert_eq!(named("form.u", form(), "u=ann&U=eve"), Named::Unclear);
+        let beside = || Scene {
+            query: Some("u=eve"),
+            ..form()
+        };
+        assert_eq!(named("form.u", beside(), "u=ann"), Named::Unclear);
+        assert_eq!(named("json.u", json(), r#"{"u": "ann"}"#), one("ann"));
+        assert_eq!(
+            named("json.u", json(), r#"{"u": "ann", "u": "eve"}"#),
+            Named::Unclear
+        );
+        assert_eq!(
+            named("json.u", json(), r#"{"u": "ann", "U": "eve"}"#),
+            Named::Unclear
+        );
+        assert_eq!(named("json.u", form(), "u=ann"), Named::Nobody);
+        let parts = "--b\r\nContent-Disposition: form-data; name=\"u\"\r\n\r\nann\r\n--b--\r\n";
+        let multipart = || typed("multipart/form-data; boundary=b");
+        assert_eq!(named("form.u", multipart(), parts), one("ann"));
+        let twice = parts.replace(
+            "--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"u\"\r\n\r\neve\r\n--b--",
+        );
+        assert_eq!(named("form.u", multipart(), &twice), Named::Nobody);
+    }
+
+    #[test]
+    fn names_that_some_database_takes_for_one_are_counted_as_one() {
+        for other in [
+            "Mia",
+            " mia ",
+            "m\u{ed}a",
+            "mi\u{301}a",
+            "\u{ff4d}ia",
+            "mia\u{200b}",
+            "m\u{ad}ia",
+            "\u{feff}mia",
+        ] {
+            assert_eq!(folded(other), "mia", "{other:?}");
+        }
+        for (name, same) in [
+            ("\u{5f20}\u{4f1f}", true),
+            ("\u{d55c}\u{ae00}", true),
+            ("m\u{fc}ller", false),
+        ] {
+            assert_eq!(folded(name) == name, same, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_form_that_says_another_method_is_found_out() {
+        let post = |kind: &'static str, query, body: &str| {
+            let scene = Scene {
+                method: http::Method::POST,
+                query,
+                ..typed(kind)
+            };
+            scene.asked(|request| overrides_method(request, body.as_bytes()))
+        };
+        let form = "application/x-www-form-urlencoded";
+        assert!(post(form, None, "u=a&_method=GET") && post(form, None, "_METHOD=put"));
+        assert!(post(form, Some("_method=GET"), "u=a"));
+        let parts =
+            "--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nGET\r\n--b--\r\n";
+        assert!(post("multipart/form-data; boundary=b", None, parts));
+        assert!(!post(form, None, "u=a&_method=post") && !post(form, None, "u=a"));
     }
 }

@@ -63,6 +63,7 @@ fn router(admin: Admin) -> Router {
         .route("/policy", get(policy))
         .route("/reload", post(reload))
         .route("/bans", get(bans::list).post(bans::add))
+        .route("/bans/nameless", delete(bans::remove_nameless))
         .route("/bans/{kind}/{who}", delete(bans::remove))
         .route("/bans/pair/{client}/{user}", delete(bans::remove_pair))
         .route("/networks", get(networks::list).post(networks::add))
@@ -123,6 +124,17 @@ fn on_whose_word(body: &Bytes) -> Result<String, (StatusCode, String)> {
         "" => "by an operator".to_owned(),
         reason => format!("by an operator: {reason}"),
     })
+}
+
+/// What to say of a name that no log-in of the policy ever gives.
+fn note(admin: &Admin, user: &str) -> Option<String> {
+    let snapshot = admin.shared.load();
+    let mut folding = snapshot.policy.sessions().filter(|check| check.folds());
+    let check = folding.find(|_| user.bytes().any(|byte| byte.is_ascii_uppercase()))?;
+    let (name, lower) = (check.name(), user.to_ascii_lowercase());
+    Some(format!(
+        "`{name}` takes names in lower case: {user} is `{lower}` there"
+    ))
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {

@@ -334,6 +334,7 @@ impl Check {
         if !self.watch.is_attempt(turn.request) {
             return Answer::Pass;
         }
+        self.watch.withhold(turn);
         let user = match self.watch.user(turn).await {
             Ok(user) => user,
             Err(reason) => return Answer::deny(reason),

@@ -206,6 +206,7 @@ impl Check {
         let heard = match &self.kind {
             Kind::Own(Own { how: How::Watched(start), .. }) if start.requests.has(turn.request) => {
                 awaited.whom = start.user(turn).await?;
+                start.withhold(turn);
                 true
             }
             Kind::Own(own) => self.end.has_like(turn.request) && own.is_named(turn.request),
@@ -308,6 +309,12 @@ impl Check {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its users' names are in lower case, however they are typed.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        matches!(&self.kind, Kind::Own(own) if own.start().is_some_and(Start::folds))
     }
 
     /// Whether it keeps sessions that can be listed and ended.

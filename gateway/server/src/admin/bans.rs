@@ -132,6 +132,11 @@ pub(super) async fn add(State(admin): State<Admin>, body: Bytes) -> Response {
     }
 }
 
+/// `DELETE /bans/nameless`: of all attempts that name nobody, or several.
+pub(super) async fn remove_nameless(State(admin): State<Admin>) -> Response {
+    lift(admin, Some(Whom::User(String::new()))).await
+}
+
 /// `DELETE /bans/client/192.0.2.1`, `DELETE /bans/user/mia`.
 pub(super) async fn remove(
     State(admin): State<Admin>,

@@ -158,7 +158,9 @@ pub(super) async fn add(State(admin): State<Admin>, body: Bytes) -> Response {
                 user: asked.user.clone(),
                 entries: vec![entry],
             };
-            (StatusCode::CREATED, Json(shown(&allowed, now))).into_response()
+            let mut shown = shown(&allowed, now);
+            shown["note"] = json!(super::note(&admin, &asked.user));
+            (StatusCode::CREATED, Json(shown)).into_response()
         }
         Ok(false) => {
             let why = format!("{MOST} networks of one user are enough");

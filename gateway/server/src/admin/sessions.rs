@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Admin, on_whose_word, refuse};
+use super::{Admin, note, on_whose_word, refuse};
 use crate::events::{Event, Kind, rfc3339};
 use crate::io::{Source, Waiting};
 use crate::leases::Leases;
@@ -35,7 +35,7 @@ pub(super) async fn list(State(admin): State<Admin>, Path(user): Path<String>) -
             })
         }));
     }
-    Json(json!({ "user": user, "sessions": all })).into_response()
+    Json(json!({ "user": user, "sessions": all, "note": note(&admin, &user) })).into_response()
 }
 
 /// `DELETE /sessions/mia`: all of them. `{"reason": "…"}` stands in the events.
@@ -85,7 +85,7 @@ async fn end(admin: &Admin, user: &str, id: Option<&str>, body: &Bytes) -> Respo
         let why = json!({ "error": "this user has no such session" });
         return (StatusCode::NOT_FOUND, Json(why)).into_response();
     }
-    Json(json!({ "user": user, "ended": all })).into_response()
+    Json(json!({ "user": user, "ended": all, "note": note(admin, user) })).into_response()
 }
 
 fn unavailable() -> Response {

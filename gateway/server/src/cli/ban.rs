@@ -15,6 +15,7 @@ Examples:
   palisade ban add 192.0.2.7 --for 1h --reason \"scans\"
   palisade ban add --user mia --for 15m
   palisade ban remove --user mia                    lifts the ban, and forgets what was counted
+  palisade ban remove --nameless                    of log-ins that name nobody, or several at once
 
 Exit codes: 0 done, 1 refused or not banned, 3 no gateway there.")]
 pub(super) struct Arguments {
@@ -49,7 +50,7 @@ enum What {
     #[command(after_help = "Example: palisade ban remove 192.0.2.7")]
     Remove {
         #[command(flatten)]
-        whom: Whom,
+        lifted: Lifted,
     },
 }
 
@@ -64,6 +65,20 @@ struct Whom {
     user: Option<String>,
 }
 
+/// Whose ban is lifted.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Lifted {
+    /// Address; an IPv6 one stands for its /64.
+    client: Option<std::net::IpAddr>,
+    /// User.
+    #[arg(long)]
+    user: Option<String>,
+    /// All attempts that name nobody, or several users at once.
+    #[arg(long, conflicts_with_all = ["client", "user"])]
+    nameless: bool,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Exit {
     arguments.at.show(|remote| act(remote, &arguments.what))
 }
@@ -76,14 +91,12 @@ fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
             let ban = remote.ask(&Method::POST, "/bans", Some(&body))?;
             Ok(line(&ban))
         }
-        What::Remove { whom } => {
-            let path = match (&whom.client, &whom.user) {
+        What::Remove { lifted } => {
+            let path = match (lifted.client, lifted.user.as_deref()) {
+                _ if lifted.nameless => "/bans/nameless".to_owned(),
                 (Some(client), Some(user)) => format!("/bans/pair/{client}/{}", segment(user)),
                 (Some(client), None) => format!("/bans/client/{client}"),
-                (None, user) => format!(
-                    "/bans/user/{}",
-                    segment(user.as_deref().unwrap_or_default())
-                ),
+                (None, user) => format!("/bans/user/{}", segment(user.unwrap_or_default())),
             };
             remote.ask(&Method::DELETE, &path, None)?;
             Ok("lifted\n".to_owned())
@@ -104,6 +117,7 @@ fn list(remote: &Remote, json: bool) -> Result<String, Failure> {
 fn line(ban: &Value) -> String {
     let text = |key: &str| ban.get(key).and_then(Value::as_str).unwrap_or_default();
     let whom = match (text("client"), text("user")) {
+        ("", "") => "attempts without a name".to_owned(),
         (client, "") => client.to_owned(),
         ("", user) => format!("user {user}"),
         (client, user) => format!("user {user} at {client}"),

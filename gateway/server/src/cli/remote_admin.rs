@@ -161,7 +161,12 @@ impl Remote {
             serde_json::from_str::<Value>(&text)
         };
         match json {
-            Ok(json) if status.is_success() => Ok(json),
+            Ok(json) if status.is_success() => {
+                if let Some(note) = json.get("note").and_then(Value::as_str) {
+                    eprintln!("palisade: {note}");
+                }
+                Ok(json)
+            }
             Ok(json) => {
                 let told = json.get("error").and_then(Value::as_str);
                 let mut told = told.map_or_else(|| refusal(status), str::to_owned);

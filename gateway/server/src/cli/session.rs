@@ -53,7 +53,12 @@ fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
     match what {
         What::List { user } => {
             let answer = remote.ask(&Method::GET, &format!("/sessions/{}", segment(user)), None)?;
-            Ok(listed(&answer))
+            let listed = listed(&answer);
+            Ok(if listed.is_empty() {
+                none(user)
+            } else {
+                listed
+            })
         }
         What::End {
             user, id, reason, ..
@@ -66,9 +71,14 @@ fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
             let answer = remote.ask(&Method::DELETE, &path, why.as_ref())?;
             let ended = answer.get("ended").and_then(Value::as_array);
             let ended = ended.into_iter().flatten().filter_map(Value::as_str);
-            Ok(ended.map(|id| format!("ended {id}\n")).collect())
+            let ended: String = ended.map(|id| format!("ended {id}\n")).collect();
+            Ok(if ended.is_empty() { none(user) } else { ended })
         }
     }
+}
+
+fn none(user: &str) -> String {
+    format!("{user} has no open session\n")
 }
 
 fn listed(answer: &Value) -> String {

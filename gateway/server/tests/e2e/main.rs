@@ -50,3 +50,4 @@ mod traffic;
 mod upstream;
 mod waf;
 mod waf_commands;
+mod withheld;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::run;
+use crate::support::gateway::{replace, run};
 use crate::support::raw::get;
 use crate::support::redis::Between;
 use crate::support::tools::{fed, python};
@@ -304,6 +304,37 @@ fn an_application_logs_in_again_when_its_token_was_called_back() {
     assert!(!all.contains(&text(&made["data"]["secret_id"])));
 }
 
+/// A file that is being written, or a slip: what it would let in would be let in for the whole grace.
+#[test]
+fn a_file_that_becomes_short_keeps_what_is_in_service() {
+    let [first, second, _] = tokens();
+    let order =
+        json!([{"alg": "HS256", "key": "short", "claims": {"sub": "alice", "exp": {"now": 3600}}}]);
+    let short = fed(&mut python("tokens.py"), order.to_string().as_bytes());
+    let short = String::from_utf8_lossy(&short.stdout).trim().to_owned();
+    let origin = Origin::start();
+    let gateway = Gateway::start(
+        &plan(&origin, "{file: jwt.secret, previous_for: 1h}").file("jwt.secret", KEYS[0]),
+    );
+    becomes(&gateway, &first, 200);
+    assert_eq!(short.split('.').count(), 3);
+    replace(&gateway.path("jwt.secret"), b"short");
+    gateway.line("why it is refused", |line| {
+        line["event"] == "policy_rejected"
+            && line["faults"].to_string().contains("shorter than 32 bytes")
+    });
+    assert_eq!(
+        (status(&gateway, &first), status(&gateway, &short)),
+        (200, 401)
+    );
+    replace(&gateway.path("jwt.secret"), KEYS[1].as_bytes());
+    becomes(&gateway, &second, 200);
+    assert_eq!(
+        (status(&gateway, &first), status(&gateway, &short)),
+        (200, 401)
+    );
+}
+
 #[test]
 fn a_token_that_is_replaced_in_its_file_is_used_from_then_on() {
     let (origin, vault, tokens) = (Origin::start(), Vault::start(), tokens());
@@ -319,7 +350,7 @@ fn a_token_that_is_replaced_in_its_file_is_used_from_then_on() {
     vault.does("POST", "auth/token/revoke", json!({"token": first}));
     fails(&gateway, "status 403");
     assert_eq!(status(&gateway, &tokens[0]), 200);
-    crate::support::gateway::replace(&gateway.path("vault-token"), TOKEN.as_bytes());
+    replace(&gateway.path("vault-token"), TOKEN.as_bytes());
     recovers(&gateway);
     vault.put("shop/jwt", "key", KEYS[1]);
     becomes(&gateway, &tokens[1], 200);

@@ -8,11 +8,13 @@ use serde::Deserialize;
 use crate::answered::{self, Described, Heard};
 use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
+use crate::cookie;
 use crate::decision::Reason;
-use crate::field::{Field, folded};
+use crate::field::{Field, Named, folded, overrides_method};
 use crate::io::Io;
 use crate::path;
 use crate::request::{Await, Request};
+use crate::scalar::Texts;
 use crate::spec::value::OneOrMany;
 
 /// Longest body that a log-in is looked for in, in bytes.
@@ -35,6 +37,10 @@ pub(super) struct Spec {
     /// Answers that mean a success. Default: what is not `failed` and leads away from the log-in with a cookie, or
     /// answers JSON with 2xx to JSON. What is neither `passed` nor `failed` changes nothing.
     passed: Option<answered::Spec>,
+    /// Cookies that the log-in does not bring to the application: those of its own session. An application that answers
+    /// whoever is signed in already as if the password were right would have wrong ones counted as right.
+    #[serde(default)]
+    withhold: Texts,
 }
 
 /// A request that is an attempt.
@@ -57,6 +63,7 @@ pub(super) struct Watch {
     body: usize,
     /// Whether an attempt whose client left before the answer failed.
     abandoned: bool,
+    withhold: Vec<String>,
 }
 
 /// What became of an attempt.
@@ -88,7 +95,7 @@ impl Spec {
             Some(spec) => spec.compile(context, &at.key(key)).map(Some),
         };
         let (failed, passed) = (described(self.failed, "failed"), described(self.passed, "passed"));
-        Some(Watch { requests, user: self.user.0, failed: failed?, passed: passed?, body, abandoned })
+        Some(Watch { requests, user: self.user.0, failed: failed?, passed: passed?, body, abandoned, withhold: self.withhold.0 })
     }
 
     /// Whether attempts can be told apart by user.
@@ -138,18 +145,27 @@ impl Watch {
         self.user.iter().any(Field::in_body).then_some(FORM)
     }
 
+    /// The attempt goes to the application as one of somebody who is not signed in.
+    pub(super) fn withhold<I>(&self, turn: &mut Turn<'_, '_, I>) {
+        cookie::withhold(turn.effects, turn.request, &self.withhold);
+    }
+
     /// In whose name, as it is compared; empty when that cannot be told.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<String, Reason> {
         let body = match self.needs_body() {
             Some(max) => turn.io.body(max).await?,
             None => bytes::Bytes::new(),
         };
+        if overrides_method(turn.request, &body) {
+            return Err(Reason::BadMethod);
+        }
         let mut found: Option<String> = None;
         for field in &self.user {
-            let Some(name) = field.read(turn.request, &body) else {
-                continue;
+            let name = match field.named(turn.request, &body) {
+                Named::One(name) => folded(&name),
+                Named::Unclear => return Ok(String::new()),
+                Named::Nobody => continue,
             };
-            let name = folded(&name);
             if found.as_ref().is_some_and(|known| *known != name) {
                 return Ok(String::new());
             }

@@ -12,10 +12,12 @@ use crate::checks::Turn;
 use crate::context::Context;
 use crate::decision::Reason;
 use crate::fault::Path;
-use crate::field::Field;
+use crate::cookie;
+use crate::field::{Field, folded, overrides_method};
 use crate::io::Io;
 use crate::path;
 use crate::request::Request;
+use crate::scalar::Texts;
 use crate::spec::value::OneOrMany;
 
 /// Longest body that a log-in is looked for in, in bytes.
@@ -33,10 +35,16 @@ pub(super) struct StartSpec {
     user: Option<Field>,
     /// Header of the application's answer that names the user, in place of `user`. Clients never see it.
     user_header: Option<String>,
-    /// Whether `Ann` and `ann` are one user, as they are to most applications; the session is `ann`'s then. Default false:
-    /// two. What belongs to a user (factors, networks, sessions) belongs to the name to the letter; where a policy has any
-    /// and the name is what was typed, this must be said.
-    fold: Option<bool>,
+    /// Whether `Ann` and `ann` are one user, as they are to most applications; the session is `ann`'s then. With true a
+    /// name with accents, wide or invisible letters (`änn`, `ａnn`) begins no session, since many databases take it for
+    /// `ann`; `case`: it does, for applications that tell these apart. Default false: names to the letter. What belongs to
+    /// a user (factors, networks, sessions) belongs to the name; where a policy has any and the name is what was typed,
+    /// this must be said.
+    fold: Option<Fold>,
+    /// Cookies that the log-in does not bring to the application: those of its own session, or [] where it keeps none. An
+    /// application that answers whoever is signed in already as if the log-in went well would have a session begin for
+    /// the name that was typed.
+    withhold: Option<Texts>,
     /// Answers that mean a success. Told by status and header fields: the cookie is set before there is a body.
     passed: answered::Spec,
     /// Claims of the session, from headers of the application's answer: {name: X-Login-Name}. Clients never see these.
@@ -44,6 +52,44 @@ pub(super) struct StartSpec {
     claims: BTreeMap<String, String>,
     /// Header of the application's answer with the user's roles, by comma. Clients never see it.
     roles_header: Option<String>,
+}
+
+/// What an application makes of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fold {
+    /// Nothing.
+    No,
+    /// `Ann` is `ann`, and perhaps `änn`, too.
+    Yes,
+    /// `Ann` is `ann`, and that is all.
+    Case,
+}
+
+impl<'de> Deserialize<'de> for Fold {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Truth(bool),
+            Word(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Truth(false) => Ok(Self::No),
+            Written::Truth(true) => Ok(Self::Yes),
+            Written::Word(word) if word == "case" => Ok(Self::Case),
+            Written::Word(word) => Err(serde::de::Error::custom(format!("true, false or case, not `{word}`"))),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Fold {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Fold".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"enum": [true, false, "case"]})
+    }
 }
 
 /// The log-out.
@@ -79,7 +125,8 @@ pub(super) struct Start {
     pub(super) requests: Requests,
     user: Option<Field>,
     user_header: Option<HeaderName>,
-    fold: Option<bool>,
+    fold: Option<Fold>,
+    withhold: Vec<String>,
     passed: Described,
     claims: Vec<(String, HeaderName)>,
     roles_header: Option<HeaderName>,
@@ -152,6 +199,11 @@ impl StartSpec {
         if self.user.is_some() == self.user_header.is_some() {
             context.error(at.clone(), "whose session begins: either `user`, from the request, or `user_header`, from the answer");
         }
+        if self.user.is_some() && self.withhold.is_none() {
+            let why = "an application may answer so to whoever is signed in already, whatever was typed: name the cookie of \
+                       its own session in `withhold`, or `withhold: []` where it keeps none";
+            context.warning(at.clone(), why);
+        }
         let mut header = |name: &str, at: Path| {
             let parsed = HeaderName::try_from(name).ok();
             if parsed.is_none() {
@@ -176,6 +228,7 @@ impl StartSpec {
             user: self.user,
             user_header,
             fold: self.fold,
+            withhold: self.withhold.map(|names| names.0).unwrap_or_default(),
             passed: passed?,
             claims,
             roles_header,
@@ -194,6 +247,11 @@ impl Start {
         self.user.is_some() && self.fold.is_none()
     }
 
+    /// Whether names are in lower case, however they are typed.
+    pub(super) fn folds(&self) -> bool {
+        matches!(self.fold, Some(Fold::Yes | Fold::Case))
+    }
+
     /// Headers of answers that are for the gateway alone.
     pub(super) fn private(&self) -> impl Iterator<Item = &HeaderName> {
         let claims = self.claims.iter().map(|(_, name)| name);
@@ -210,13 +268,24 @@ impl Start {
             true => turn.io.body(FORM).await?,
             false => bytes::Bytes::new(),
         };
-        Ok(field.exact(turn.request, &body).and_then(|user| self.folded(user)))
+        if overrides_method(turn.request, &body) {
+            return Err(Reason::BadMethod);
+        }
+        let user = field.exact(turn.request, &body);
+        // As it was typed, and not what the application makes of it.
+        let user = user.filter(|user| self.fold != Some(Fold::Yes) || folded(user) == user.to_ascii_lowercase());
+        Ok(user.and_then(|user| self.folded(user)))
+    }
+
+    /// The log-in goes to the application as one of somebody who is not signed in.
+    pub(super) fn withhold<I>(&self, turn: &mut Turn<'_, '_, I>) {
+        cookie::withhold(turn.effects, turn.request, &self.withhold);
     }
 
     /// ASCII alone. Of other letters that have a case nobody knows whether they are two users to the application: such a
     /// name is nobody's, unless it is in lower case as it stands.
     fn folded(&self, user: String) -> Option<String> {
-        if self.fold != Some(true) {
+        if !self.folds() {
             return Some(user);
         }
         let plain = user.to_ascii_lowercase();
