@@ -106,7 +106,8 @@ impl Field {
             count: 0,
         };
         let limits = waf::body::Limits {
-            total: body.len(),
+            // Names stand there twice: with their part, and with each line of its head.
+            total: body.len().saturating_mul(2),
             ..waf::body::Limits::default()
         };
         multipart.then_some(())?;
@@ -587,6 +588,11 @@ mod tests {
         let parts = "--b\r\nContent-Disposition: form-data; name=\"u\"\r\n\r\nann\r\n--b--\r\n";
         let multipart = || typed("multipart/form-data; boundary=b");
         assert_eq!(named("form.u", multipart(), parts), one("ann"));
+        let long = "x".repeat(75);
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"a_long_name\"\r\n\r\n{long}\r\n--b--\r\n"
+        );
+        assert_eq!(named("form.a_long_name", multipart(), &body), one(&long));
         let twice = parts.replace(
             "--b--",
             "--b\r\nContent-Disposition: form-data; name=\"u\"\r\n\r\neve\r\n--b--",

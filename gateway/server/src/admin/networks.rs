@@ -15,7 +15,7 @@ use policy::{scalar, stored};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, asked, operate, refuse, tell, unavailable};
+use super::{Admin, asked, note, operate, refuse, tell, unavailable};
 use crate::events::rfc3339;
 use crate::leases::Leases;
 
@@ -159,7 +159,9 @@ pub(super) async fn add(State(admin): State<Admin>, body: Bytes) -> Response {
                 entries: vec![entry],
             };
             let mut shown = shown(&allowed, now);
-            shown["note"] = json!(super::note(&admin, &asked.user));
+            if let (Some(note), Some(told)) = (note(&admin, &asked.user), shown.as_object_mut()) {
+                told.insert("note".to_owned(), note.into());
+            }
             (StatusCode::CREATED, Json(shown)).into_response()
         }
         Ok(false) => {
