@@ -168,12 +168,35 @@ pub(crate) fn withhold(effects: &mut Effects, request: &Request<'_>, names: &[St
                 .map(|line| (COOKIE, line.clone())),
         ),
     }
-    let lines = without(&headers, names)
-        .unwrap_or_else(|| headers.get_all(COOKIE).iter().cloned().collect());
-    let lines: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
+    let pairs = headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let lines: Vec<_> = pairs
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !holds(pair, names))
+        .collect();
     let left = Some(lines.join(&b"; "[..])).filter(|left| !left.is_empty());
     let left = left.and_then(|left| HeaderValue::from_bytes(&left).ok());
     effects.upstream.push((COOKIE, left));
+}
+
+/// Whether some reader finds one of these cookies in a pair: PHP makes `_` of dots, blanks and brackets, others end a value
+/// at a blank or comma.
+fn holds(pair: &[u8], names: &[String]) -> bool {
+    let plain = |name: &str| {
+        name.trim()
+            .replace(['.', ' ', '['], "_")
+            .to_ascii_lowercase()
+    };
+    let text = String::from_utf8_lossy(pair);
+    let inner = text
+        .split([' ', ',', '\t'])
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, _)| name);
+    let whole = text.split_once('=').map(|(name, _)| name);
+    let mut all = whole.into_iter().chain(inner);
+    all.any(|name| names.iter().any(|own| plain(name) == plain(own)))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::is_combining_mark;
 
 use crate::checks::jwt::strict;
 use crate::cookie;
@@ -97,21 +96,7 @@ impl Field {
     /// The only value of a field of a multipart form, trimmed.
     #[must_use]
     pub fn part(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
-        let Self::Form(name) = self else { return None };
-        let kind = request.headers.get(CONTENT_TYPE)?.as_bytes();
-        let multipart = waf::body::Kind::of(kind) == Ok(Some(waf::body::Kind::Multipart));
-        let mut parts = Parts {
-            name: name.as_bytes(),
-            found: None,
-            count: 0,
-        };
-        let limits = waf::body::Limits {
-            // Names stand there twice: with their part, and with each line of its head.
-            total: body.len().saturating_mul(2),
-            ..waf::body::Limits::default()
-        };
-        multipart.then_some(())?;
-        waf::body::parse(waf::body::Kind::Multipart, kind, body, &limits, &mut parts).ok()?;
+        let parts = self.parts(request, body)?;
         let found = parts.found.filter(|_| parts.count == 1)?;
         let found = found.trim();
         (!found.is_empty() && found.len() <= LONGEST).then(|| found.to_owned())
@@ -127,32 +112,85 @@ impl Field {
     /// Whom an attempt is about, however it is spelled: for what closes a door.
     #[must_use]
     pub fn named(&self, request: &Request<'_>, body: &[u8]) -> Named {
-        let part = |name: &str| {
-            let query = request.query.unwrap_or_default().as_bytes();
-            let alone = !some(query, name);
-            self.part(request, body).filter(|_| alone)
-        };
+        let query = request.query.unwrap_or_default().as_bytes();
         let found = match self {
-            Self::Form(name) if !form(request.headers) => part(name),
+            Self::Form(name) => {
+                let posted = if form(request.headers) {
+                    let alone = plain_text(request.headers) && !some(body, "_charset_");
+                    sole(body, name).filter(|_| alone)
+                } else {
+                    self.only_part(request, body)
+                };
+                // A log-in page that was asked for a name posts to its own address, name and all.
+                let beside = !some(query, name)
+                    || sole(query, name)
+                        .is_some_and(|other| posted.as_deref().map(folded) == Some(folded(&other)));
+                posted.filter(|_| beside)
+            }
             _ => self.one(request, body),
         };
         let found = found.map(|found| found.trim().to_owned());
-        match found.filter(|found| !found.is_empty() && found.len() <= LONGEST) {
+        match found.filter(|found| sound(found)) {
             Some(found) => Named::One(found),
             None if self.is_mentioned(request, body) => Named::Unclear,
             None => Named::Nobody,
         }
     }
 
+    /// The value of a field of a multipart form that no reader finds another one of.
+    fn only_part(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
+        let Self::Form(name) = self else { return None };
+        let parts = self.parts(request, body)?;
+        let alone = parts.alike == 1 && !parts.flawed && plain_text(request.headers);
+        let charset = Self::Form("_charset_".to_owned());
+        let charset = charset.parts(request, body)?;
+        parts
+            .found
+            .filter(|_| alone && charset.alike == 0 && !name.is_empty())
+    }
+
+    fn parts<'n>(&'n self, request: &Request<'_>, body: &[u8]) -> Option<Parts<'n>> {
+        let Self::Form(name) = self else { return None };
+        let kind = request.headers.get(CONTENT_TYPE)?.as_bytes();
+        let multipart = waf::body::Kind::of(kind) == Ok(Some(waf::body::Kind::Multipart));
+        multipart.then_some(())?;
+        let mut parts = Parts {
+            name,
+            found: None,
+            count: 0,
+            alike: 0,
+            flawed: false,
+            reads: false,
+        };
+        let limits = waf::body::Limits {
+            // Names stand there twice: with their part, and with each line of its head.
+            total: body.len().saturating_mul(2),
+            ..waf::body::Limits::default()
+        };
+        waf::body::parse(waf::body::Kind::Multipart, kind, body, &limits, &mut parts).ok()?;
+        Some(parts)
+    }
+
     /// Whether some reader may find this value.
     fn is_mentioned(&self, request: &Request<'_>, body: &[u8]) -> bool {
         let query = request.query.unwrap_or_default().as_bytes();
         match self {
-            Self::Form(name) => form(request.headers) && some(body, name) || some(query, name),
+            Self::Form(name) => {
+                // Of parts that cannot be read, whatever they say.
+                let parts = || {
+                    self.parts(request, body)
+                        .is_none_or(|parts| parts.alike > 0 || parts.flawed)
+                };
+                form(request.headers) && some(body, name)
+                    || some(query, name)
+                    || is(request.headers, |essence| essence.starts_with("multipart/")) && parts()
+            }
             Self::Query(name) => some(query, name),
             Self::Json(way) => {
                 let name = way.last().map_or("", String::as_str);
-                is_json(request.headers) && memchr::memmem::find(body, name.as_bytes()).is_some()
+                let spelled = |name: &str| memchr::memmem::find(body, name.as_bytes()).is_some();
+                is_json(request.headers)
+                    && (spelled(name) || spelled("\\u") || strict::object(body).is_none())
             }
             Self::Header(name) => request.headers.contains_key(name),
             Self::Cookie(name) => !matches!(cookie::value(request.headers, name), Ok(None)),
@@ -207,35 +245,50 @@ pub enum Named {
     Unclear,
 }
 
-/// Whether a form says that it is of another method than it is: some applications heed that, and give the page of a log-in
-/// for what looked like one.
+/// Whether a form says that it only reads: some applications heed that, and give the page of a log-in for what looked like
+/// one. Names as PHP makes them: blanks before them go, dots, blanks and open brackets become `_`.
 #[must_use]
-pub fn overrides_method(request: &Request<'_>, body: &[u8]) -> bool {
-    let own = request.method.as_str();
-    let other = |value: &str| !value.trim().eq_ignore_ascii_case(own);
+pub fn only_reads(request: &Request<'_>, body: &[u8]) -> bool {
     let query = request.query.unwrap_or_default().as_bytes();
     let form_body = if form(request.headers) { body } else { &[] };
-    let told = |text: &[u8]| {
-        form_urlencoded::parse(text)
-            .any(|(name, value)| name.eq_ignore_ascii_case(METHOD) && other(&value))
-    };
-    let part = Field::Form(METHOD.to_owned()).part(request, body);
-    told(query) || told(form_body) || part.is_some_and(|value| other(&value))
+    let told = |text: &[u8]| form_urlencoded::parse(text).any(|(name, value)| reads(&name, &value));
+    let field = Field::Form(String::new());
+    told(query) || told(form_body) || field.parts(request, body).is_some_and(|parts| parts.reads)
 }
 
-/// What forms call the method that they cannot have.
-const METHOD: &str = "_method";
+/// Whether a form is sent, whose fields may say more than a policy asks for.
+#[must_use]
+pub fn is_form(headers: &HeaderMap) -> bool {
+    form(headers) || is(headers, |essence| essence == "multipart/form-data")
+}
+
+fn reads(name: &str, value: &str) -> bool {
+    let name = name.trim_start().split('\0').next().unwrap_or_default();
+    let name = name.replace(['.', ' ', '['], "_");
+    let safe = ["get", "head", "options"];
+    name.eq_ignore_ascii_case("_method")
+        && safe.contains(&value.trim().to_ascii_lowercase().as_str())
+}
 
 /// Looks for one field among the parts of a form.
 struct Parts<'n> {
-    name: &'n [u8],
+    name: &'n str,
     found: Option<String>,
     count: usize,
+    /// Those that some reader takes for the same field.
+    alike: usize,
+    /// Whether readers could find other parts.
+    flawed: bool,
+    /// Whether one says that the form only reads.
+    reads: bool,
 }
 
 impl waf::body::Sink for Parts<'_> {
     fn pair(&mut self, name: &[u8], value: &[u8], _: &[u8]) -> ControlFlow<()> {
-        if name == self.name {
+        let text = String::from_utf8_lossy(name);
+        self.reads |= reads(&text, &String::from_utf8_lossy(value));
+        self.alike += usize::from(alike(&text, self.name));
+        if name == self.name.as_bytes() {
             self.count += 1;
             self.found = std::str::from_utf8(value).ok().map(str::to_owned);
         }
@@ -259,7 +312,7 @@ impl waf::body::Sink for Parts<'_> {
     }
 
     fn flaw(&mut self, _: waf::body::Flaw) -> ControlFlow<()> {
-        // Another reader may find another value; whoever does not know the right one gains nothing by that.
+        self.flawed = true;
         ControlFlow::Continue(())
     }
 }
@@ -406,22 +459,41 @@ fn basic(headers: &HeaderMap) -> Option<String> {
 /// attacker must not get a fresh count by another spelling.
 #[must_use]
 pub fn folded(user: &str) -> String {
-    if user.is_ascii() {
+    if user
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
         return user.trim().to_ascii_lowercase();
     }
-    // Marks, widths and what nobody sees: databases compare `mía`, `ｍia` and `mia` as one, more often than not.
-    let letters = user
-        .nfkd()
-        .filter(|c| !is_combining_mark(*c) && !invisible(*c));
-    let letters: String = letters.flat_map(char::to_lowercase).collect();
-    letters.trim().nfc().collect()
+    // Accents, widths and what nobody sees: databases compare `mía`, `ｍia` and `mia` as one, more often than not.
+    let letters = user.nfkd().filter(|c| !is_accent(*c) && !invisible(*c));
+    let mut plain = String::with_capacity(user.len());
+    for letter in letters.flat_map(char::to_lowercase) {
+        match letter {
+            'ß' => plain.push_str("ss"),
+            'ø' => plain.push('o'),
+            'ł' => plain.push('l'),
+            'đ' => plain.push('d'),
+            'ħ' => plain.push('h'),
+            'ı' => plain.push('i'),
+            _ => plain.push(letter),
+        }
+    }
+    plain.trim().nfc().collect()
 }
 
-/// Characters without a shape (Default_Ignorable_Code_Point, Unicode 15).
+/// Marks that databases look away from: those of Latin, Greek and Cyrillic letters, and the voice marks of kana. A vowel sign
+/// of an Indic script is a letter.
+fn is_accent(c: char) -> bool {
+    matches!(u32::from(c), 0x300..=0x36F | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0xFE20..=0xFE2F | 0x3099..=0x309A)
+}
+
+/// Characters without a shape (Cc, and Default_Ignorable_Code_Point of Unicode 15).
 fn invisible(c: char) -> bool {
-    matches!(u32::from(c),
+    c.is_control()
+        || matches!(u32::from(c),
         0xAD | 0x34F | 0x61C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x202A..=0x202E
-        | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFF8 | 0x1BCA0..=0x1BCA3
+        | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB | 0x1BCA0..=0x1BCA3
         | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
 }
 
@@ -597,7 +669,30 @@ mod tests {
             "--b--",
             "--b\r\nContent-Disposition: form-data; name=\"u\"\r\n\r\neve\r\n--b--",
         );
-        assert_eq!(named("form.u", multipart(), &twice), Named::Nobody);
+        assert_eq!(named("form.u", multipart(), &twice), Named::Unclear);
+        for name in [" u", "U", "u[]"] {
+            let other = twice.replace(
+                "name=\"u\"\r\n\r\neve",
+                &format!("name=\"{name}\"\r\n\r\neve"),
+            );
+            assert_eq!(
+                named("form.u", multipart(), &other),
+                Named::Unclear,
+                "{name}"
+            );
+        }
+        let lines = parts.replace("\r\n", "\n");
+        assert_eq!(named("form.u", multipart(), &lines), Named::Unclear);
+        let same = || Scene {
+            query: Some("u=ANN"),
+            ..form()
+        };
+        assert_eq!(named("form.u", same(), "u=ann"), one("ann"));
+        for odd in ["u=mia%01", "u=mia%ff", "u=mi%00a"] {
+            assert_eq!(named("form.u", form(), odd), Named::Unclear, "{odd}");
+        }
+        let escaped = r#"{"\u0075": "ann", "\u0075": "eve"}"#;
+        assert_eq!(named("json.u", json(), escaped), Named::Unclear);
     }
 
     #[test]
@@ -618,27 +713,43 @@ mod tests {
             ("\u{5f20}\u{4f1f}", true),
             ("\u{d55c}\u{ae00}", true),
             ("m\u{fc}ller", false),
+            ("\u{938}\u{940}\u{924}\u{93e}", true),
+            ("stra\u{df}e", false),
+            ("\u{304c}\u{304f}", false),
         ] {
             assert_eq!(folded(name) == name, same, "{name}");
         }
     }
 
     #[test]
-    fn a_form_that_says_another_method_is_found_out() {
+    fn a_form_that_says_that_it_reads_is_found_out() {
         let post = |kind: &'static str, query, body: &str| {
             let scene = Scene {
                 method: http::Method::POST,
                 query,
                 ..typed(kind)
             };
-            scene.asked(|request| overrides_method(request, body.as_bytes()))
+            scene.asked(|request| only_reads(request, body.as_bytes()))
         };
         let form = "application/x-www-form-urlencoded";
-        assert!(post(form, None, "u=a&_method=GET") && post(form, None, "_METHOD=put"));
+        for body in [
+            "u=a&_method=GET",
+            "_METHOD=head",
+            ".method=get",
+            "[method=GET",
+            "+_method=GET",
+            "_method%00x=GET",
+        ] {
+            assert!(post(form, None, body), "{body}");
+        }
         assert!(post(form, Some("_method=GET"), "u=a"));
-        let parts =
-            "--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nGET\r\n--b--\r\n";
-        assert!(post("multipart/form-data; boundary=b", None, parts));
-        assert!(!post(form, None, "u=a&_method=post") && !post(form, None, "u=a"));
+        let part = |value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\n{value}\r\n")
+        };
+        let parts = format!("{}{}--b--\r\n", part("POST"), part("GET"));
+        assert!(post("multipart/form-data; boundary=b", None, &parts));
+        for body in ["u=a&_method=post", "_method=put", "method=totp", "u=a"] {
+            assert!(!post(form, None, body), "{body}");
+        }
     }
 }

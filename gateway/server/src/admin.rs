@@ -64,6 +64,7 @@ fn router(admin: Admin) -> Router {
         .route("/reload", post(reload))
         .route("/bans", get(bans::list).post(bans::add))
         .route("/bans/nameless", delete(bans::remove_nameless))
+        .route("/bans/nameless/{client}", delete(bans::remove_nameless_at))
         .route("/bans/{kind}/{who}", delete(bans::remove))
         .route("/bans/pair/{client}/{user}", delete(bans::remove_pair))
         .route("/networks", get(networks::list).post(networks::add))

@@ -15,6 +15,7 @@ use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::ban::{Ban, Whom};
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason, Told};
+use crate::field::folded;
 use crate::io::{Io, StoreFault};
 use crate::key::{Keys, stable};
 use crate::limit::{Algorithm, Limit};
@@ -292,6 +293,8 @@ impl super::Beyond for Check {
         };
         let settled = match attempt {
             Err(fault) => Err(fault),
+            // Under a name that is compared as another one: it says nothing of that other one.
+            Ok(_) if outcome == Outcome::Passed && folded(&user) != user => return,
             Ok((attempt, _)) if outcome == Outcome::Passed => {
                 let before = attempt.passed(hearing.io, &self.counters, self.remember).await;
                 before.map(|before| self.tell_passed(hearing, &user, before))
@@ -334,7 +337,9 @@ impl Check {
         if !self.watch.is_attempt(turn.request) {
             return Answer::Pass;
         }
-        self.watch.withhold(turn);
+        if turn.mode == Mode::Enforce {
+            self.watch.withhold(turn);
+        }
         let user = match self.watch.user(turn).await {
             Ok(user) => user,
             Err(reason) => return Answer::deny(reason),

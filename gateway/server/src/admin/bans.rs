@@ -137,6 +137,14 @@ pub(super) async fn remove_nameless(State(admin): State<Admin>) -> Response {
     lift(admin, Some(Whom::User(String::new()))).await
 }
 
+/// `DELETE /bans/nameless/192.0.2.1`: of those from there.
+pub(super) async fn remove_nameless_at(
+    State(admin): State<Admin>,
+    Path(client): Path<IpAddr>,
+) -> Response {
+    lift(admin, Some(Whom::Pair(client, String::new()).canonical())).await
+}
+
 /// `DELETE /bans/client/192.0.2.1`, `DELETE /bans/user/mia`.
 pub(super) async fn remove(
     State(admin): State<Admin>,

@@ -74,8 +74,8 @@ struct Lifted {
     /// User.
     #[arg(long)]
     user: Option<String>,
-    /// All attempts that name nobody, or several users at once.
-    #[arg(long, conflicts_with_all = ["client", "user"])]
+    /// All attempts that name nobody, or several users at once; with an address, those from there.
+    #[arg(long, conflicts_with = "user")]
     nameless: bool,
 }
 
@@ -93,7 +93,8 @@ fn act(remote: &Remote, what: &What) -> Result<String, Failure> {
         }
         What::Remove { lifted } => {
             let path = match (lifted.client, lifted.user.as_deref()) {
-                _ if lifted.nameless => "/bans/nameless".to_owned(),
+                (Some(client), _) if lifted.nameless => format!("/bans/nameless/{client}"),
+                (None, _) if lifted.nameless => "/bans/nameless".to_owned(),
                 (Some(client), Some(user)) => format!("/bans/pair/{client}/{}", segment(user)),
                 (Some(client), None) => format!("/bans/client/{client}"),
                 (None, user) => format!("/bans/user/{}", segment(user.unwrap_or_default())),
@@ -118,6 +119,7 @@ fn line(ban: &Value) -> String {
     let text = |key: &str| ban.get(key).and_then(Value::as_str).unwrap_or_default();
     let whom = match (text("client"), text("user")) {
         ("", "") => "attempts without a name".to_owned(),
+        (client, "") if ban.get("user").is_some() => format!("attempts without a name at {client}"),
         (client, "") => client.to_owned(),
         ("", user) => format!("user {user}"),
         (client, user) => format!("user {user} at {client}"),

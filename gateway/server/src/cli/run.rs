@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// lines counted. Default: what the policy says.
     #[arg(long, value_name = "WHAT")]
     events_when_full: Option<Full>,
-    /// Address of the admin listener, unix:PATH, or off. Default: what the policy says.
+    /// Address of the admin listener, unix:PATH, or off, in place of what the policy says (its socket as well).
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<AdminAt>,
     /// Take the listening sockets of the gateway that runs now, instead of binding.

@@ -10,7 +10,7 @@ use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
 use crate::cookie;
 use crate::decision::Reason;
-use crate::field::{Field, Named, folded, overrides_method};
+use crate::field::{Field, Named, folded, is_form, only_reads};
 use crate::io::Io;
 use crate::path;
 use crate::request::{Await, Request};
@@ -142,7 +142,7 @@ impl Watch {
 
     /// How much body must be had for a name.
     pub(super) fn needs_body(&self) -> Option<u64> {
-        self.user.iter().any(Field::in_body).then_some(FORM)
+        Some(FORM)
     }
 
     /// The attempt goes to the application as one of somebody who is not signed in.
@@ -150,23 +150,21 @@ impl Watch {
         cookie::withhold(turn.effects, turn.request, &self.withhold);
     }
 
-    /// In whose name, as it is compared; empty when that cannot be told.
+    /// In whose name, in lower case; empty when that cannot be told.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<String, Reason> {
-        let body = match self.needs_body() {
-            Some(max) => turn.io.body(max).await?,
-            None => bytes::Bytes::new(),
-        };
-        if overrides_method(turn.request, &body) {
+        let wanted = self.user.iter().any(Field::in_body) || is_form(turn.request.headers);
+        let body = if wanted { turn.io.body(FORM).await? } else { bytes::Bytes::new() };
+        if only_reads(turn.request, &body) {
             return Err(Reason::BadMethod);
         }
         let mut found: Option<String> = None;
         for field in &self.user {
             let name = match field.named(turn.request, &body) {
-                Named::One(name) => folded(&name),
+                Named::One(name) => name.to_lowercase(),
                 Named::Unclear => return Ok(String::new()),
                 Named::Nobody => continue,
             };
-            if found.as_ref().is_some_and(|known| *known != name) {
+            if found.as_ref().is_some_and(|known| folded(known) != folded(&name)) {
                 return Ok(String::new());
             }
             found = Some(name);

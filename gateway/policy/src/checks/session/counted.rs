@@ -36,17 +36,20 @@ impl Keeper {
         request: &Request<'_>,
         brought: &Brought<'_>,
     ) -> Result<Vec<Happened>, Reason> {
-        // The second time around, another request wrote it down first.
+        let mut happened = Vec::new();
+        // The second time around it is written down, by this request or another.
         for _ in 0..2 {
             let stored = io.get(Space::Session, brought.key).await.map_err(|_| Reason::StoreUnavailable)?;
             match stored {
                 Some(stored) => {
                     let known = self.known.of(brought.key, stored).ok_or(Reason::StoreUnavailable)?;
                     let open = Open { key: brought.key, binding: brought.binding, known };
-                    return self.goes_on(io, request, brought, &open).await.map(|()| Vec::new());
+                    return self.goes_on(io, request, brought, &open).await.map(|()| happened);
                 }
                 None => {
-                    if let Some(happened) = self.first(io, request, brought).await? {
+                    let (told, written) = self.first(io, request, brought).await?;
+                    happened = told;
+                    if written {
                         return Ok(happened);
                     }
                 }
@@ -95,13 +98,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// `None`: another request was first.
+    /// What happened, and whether it was this request that wrote it down.
     async fn first<I: Io>(
         &self,
         io: &mut I,
         request: &Request<'_>,
         brought: &Brought<'_>,
-    ) -> Result<Option<Vec<Happened>>, Reason> {
+    ) -> Result<(Vec<Happened>, bool), Reason> {
         let user = || Some(brought.user.to_owned());
         // By the session: what two requests write down at once is called the same.
         let handle = self.names.key("session/token/handle", &brought.key.0.to_be_bytes());
@@ -126,10 +129,11 @@ impl Keeper {
             happened.push(("session_ended", user(), format!("{name}: too many sessions, the oldest ends")));
         }
         let written = io.swap(Space::Session, brought.key, None, Some(value), left).await;
-        if written.map_err(|_| Reason::StoreUnavailable)? {
+        let written = written.map_err(|_| Reason::StoreUnavailable)?;
+        if written {
             happened.push(("session_started", user(), handle));
         }
-        Ok((!happened.is_empty()).then_some(happened))
+        Ok((happened, written))
     }
 
     /// Ends a session in a way that its token cannot undo.

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::decision::Reason;
 use crate::fault::Path;
 use crate::cookie;
-use crate::field::{Field, folded, overrides_method};
+use crate::field::{Field, folded, is_form, only_reads};
 use crate::io::Io;
 use crate::path;
 use crate::request::Request;
@@ -36,14 +36,14 @@ pub(super) struct StartSpec {
     /// Header of the application's answer that names the user, in place of `user`. Clients never see it.
     user_header: Option<String>,
     /// Whether `Ann` and `ann` are one user, as they are to most applications; the session is `ann`'s then. With true a
-    /// name with accents, wide or invisible letters (`änn`, `ａnn`) begins no session, since many databases take it for
+    /// name with accents (those of kana, too), wide or invisible letters (`änn`, `ａnn`) begins no session, since many databases take it for
     /// `ann`; `case`: it does, for applications that tell these apart. Default false: names to the letter. What belongs to
     /// a user (factors, networks, sessions) belongs to the name; where a policy has any and the name is what was typed,
     /// this must be said.
     fold: Option<Fold>,
     /// Cookies that the log-in does not bring to the application: those of its own session, or [] where it keeps none. An
     /// application that answers whoever is signed in already as if the log-in went well would have a session begin for
-    /// the name that was typed.
+    /// the name that was typed. A form whose token lies in that session cannot do without it: there use `user_header`.
     withhold: Option<Texts>,
     /// Answers that mean a success. Told by status and header fields: the cookie is set before there is a body.
     passed: answered::Spec,
@@ -201,7 +201,7 @@ impl StartSpec {
         }
         if self.user.is_some() && self.withhold.is_none() {
             let why = "an application may answer so to whoever is signed in already, whatever was typed: name the cookie of \
-                       its own session in `withhold`, or `withhold: []` where it keeps none";
+                       its own session in `withhold`, or `[]` where it keeps none or its form cannot do without";
             context.warning(at.clone(), why);
         }
         let mut header = |name: &str, at: Path| {
@@ -239,7 +239,7 @@ impl StartSpec {
 impl Start {
     /// Whether the request's body must be had.
     pub(super) fn reads_body(&self) -> bool {
-        self.user.as_ref().is_some_and(Field::in_body)
+        self.user.is_some()
     }
 
     /// Whether the name is as it was typed, and nobody said what the application makes of its case.
@@ -264,11 +264,11 @@ impl Start {
     /// Why the body could not be had.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<String>, Reason> {
         let Some(field) = &self.user else { return Ok(None) };
-        let body = match field.in_body() {
+        let body = match field.in_body() || is_form(turn.request.headers) {
             true => turn.io.body(FORM).await?,
             false => bytes::Bytes::new(),
         };
-        if overrides_method(turn.request, &body) {
+        if only_reads(turn.request, &body) {
             return Err(Reason::BadMethod);
         }
         let user = field.exact(turn.request, &body);
