@@ -102,6 +102,8 @@ fn attack(port: u16, place: &Place, tamper: &str) -> String {
     sqlmap
         .args(["-u", &format!("http://127.0.0.1:{port}{}", place.path)])
         .args("--batch --dbms=SQLite --technique=BU -T staff -C secret --dump".split(' '))
+        // Where it finds no parameter it would try the path, which is no place of the page's.
+        .arg("--answers=URI injections=N")
         .args("--retries=0 --timeout=20 --disable-coloring --output-dir".split(' '))
         .arg(folder.path())
         .args(place.options);
