@@ -202,7 +202,7 @@ pub(crate) async fn proven<I: Io>(io: &mut I, keys: Keys, user: &str) -> Result<
 }
 
 fn proven_key(keys: Keys, user: &str) -> Key {
-    add_user(keys.start(key::stable("proven")), user).finish()
+    to_the_letter(keys.start(key::stable("proven")), user).finish()
 }
 
 /// Whether a user logged in from a network before.
@@ -218,7 +218,12 @@ pub(crate) async fn known<I: Io>(
 
 fn known_key(keys: Keys, client: IpAddr, user: &str) -> Key {
     let start = keys.start(key::stable("known"));
-    add_user(start.client(key::stable("client"), client), user).finish()
+    to_the_letter(start.client(key::stable("client"), client), user).finish()
+}
+
+/// Adds a user as what speaks for them compares names: that `änn` logged in says nothing of `ann`.
+pub(crate) fn to_the_letter(builder: Builder, user: &str) -> Builder {
+    builder.part(key::stable("user"), user.as_bytes())
 }
 
 #[cfg(test)]

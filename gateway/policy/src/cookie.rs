@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
 
 use crate::decision::Effects;
 use crate::request::Request;
+use crate::scalar::Texts;
 
 /// A cookie's value cannot be told: it is there twice, or is no text. Of two the application might read the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,56 +150,70 @@ impl Set<'_> {
     }
 }
 
-/// Keeps cookies from the application, for this request.
-pub(crate) fn withhold(effects: &mut Effects, request: &Request<'_>, names: &[String]) {
-    if names.is_empty() {
-        return;
+/// Cookies that some requests do not bring to the application, by their plain names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Withheld(Vec<String>);
+
+impl Withheld {
+    /// Keeps them from the application, for this request.
+    pub(crate) fn keep(&self, effects: &mut Effects, request: &Request<'_>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let upstream = &mut effects.upstream;
+        let before = upstream.iter().rposition(|(name, _)| *name == COOKIE);
+        let before = before.map(|at| upstream.remove(at).1);
+        let sent = request.headers.get_all(COOKIE).iter();
+        let lines: Vec<_> = match &before {
+            Some(line) => line.iter().collect(),
+            None => sent.collect(),
+        };
+        let pairs = lines
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        let pairs = pairs
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !self.hold(pair));
+        let left = pairs.collect::<Vec<_>>().join(&b"; "[..]);
+        let left = Some(left).filter(|left| !left.is_empty());
+        upstream.push((
+            COOKIE,
+            left.and_then(|left| HeaderValue::from_bytes(&left).ok()),
+        ));
     }
-    let before = effects
-        .upstream
-        .iter()
-        .rposition(|(name, _)| *name == COOKIE);
-    let mut headers = HeaderMap::new();
-    match before.map(|at| effects.upstream.remove(at)) {
-        Some((name, Some(value))) => drop(headers.insert(name, value)),
-        Some((_, None)) => {}
-        None => headers.extend(
-            request
-                .headers
-                .get_all(COOKIE)
-                .iter()
-                .map(|line| (COOKIE, line.clone())),
-        ),
+
+    /// Whether some reader finds one of them in a pair: others than ours end a value at a blank or comma.
+    fn hold(&self, pair: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(pair);
+        let inner = text
+            .split([' ', ',', '\t'])
+            .filter_map(|part| part.split_once('='));
+        let mut all = text.split_once('=').into_iter().chain(inner);
+        all.any(|(name, _)| self.0.contains(&plain(name)))
     }
-    let pairs = headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    let lines: Vec<_> = pairs
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !holds(pair, names))
-        .collect();
-    let left = Some(lines.join(&b"; "[..])).filter(|left| !left.is_empty());
-    let left = left.and_then(|left| HeaderValue::from_bytes(&left).ok());
-    effects.upstream.push((COOKIE, left));
 }
 
-/// Whether some reader finds one of these cookies in a pair: PHP makes `_` of dots, blanks and brackets, others end a value
-/// at a blank or comma.
-fn holds(pair: &[u8], names: &[String]) -> bool {
-    let plain = |name: &str| {
-        name.trim()
-            .replace(['.', ' ', '['], "_")
-            .to_ascii_lowercase()
-    };
-    let text = String::from_utf8_lossy(pair);
-    let inner = text
-        .split([' ', ',', '\t'])
-        .filter_map(|part| part.split_once('='))
-        .map(|(name, _)| name);
-    let whole = text.split_once('=').map(|(name, _)| name);
-    let mut all = whole.into_iter().chain(inner);
-    all.any(|name| names.iter().any(|own| plain(name) == plain(own)))
+/// As PHP reads the name of a cookie: dots, blanks and brackets become `_`. In whatever case.
+fn plain(name: &str) -> String {
+    let name = name.trim().replace(['.', ' ', '['], "_");
+    name.to_ascii_lowercase()
+}
+
+impl<'de> Deserialize<'de> for Withheld {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let names = Texts::deserialize(from)?;
+        Ok(Self(names.0.iter().map(|name| plain(name)).collect()))
+    }
+}
+
+impl JsonSchema for Withheld {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Texts::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Texts::json_schema(generator)
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::request::Request;
 mod parts;
 mod spelling;
 
-pub use parts::{is_form, only_reads};
+pub use parts::form_of_attempt;
 pub use spelling::folded;
 
 use parts::Parts;
@@ -144,14 +144,9 @@ impl Field {
 
     /// The value of a field of a multipart form that no reader finds another one of.
     fn only_part(&self, request: &Request<'_>, body: &[u8]) -> Option<String> {
-        let Self::Form(name) = self else { return None };
         let parts = self.parts(request, body)?;
-        let alone = parts.alike == 1 && !parts.flawed && plain_text(request.headers);
-        let charset = Self::Form("_charset_".to_owned());
-        let charset = charset.parts(request, body)?;
-        parts
-            .found
-            .filter(|_| alone && charset.alike == 0 && !name.is_empty())
+        let plain = !parts.flawed && !parts.charset && plain_text(request.headers);
+        parts.found.filter(|_| parts.alike == 1 && plain)
     }
 
     fn parts<'n>(&'n self, request: &Request<'_>, body: &[u8]) -> Option<Parts<'n>> {
@@ -165,6 +160,7 @@ impl Field {
             count: 0,
             alike: 0,
             flawed: false,
+            charset: false,
             reads: false,
         };
         let limits = waf::body::Limits {

@@ -198,6 +198,24 @@ pub struct Admin {
 #[derive(Clone)]
 pub struct Secret(pub Zeroizing<Vec<u8>>);
 
+/// Bytes of a secret that does not become a shorter one while the gateway runs.
+const STRONG: usize = 32;
+
+impl Secret {
+    /// Whether it may take the place of `before`.
+    ///
+    /// # Errors
+    /// A sentence, where it is a short one in the place of a long one: a value that is being written, or a slip.
+    pub fn replaces(&self, before: &Self) -> Result<(), String> {
+        if before.0.len() >= STRONG && self.0.len() < STRONG {
+            return Err(format!(
+                "the new value is shorter than {STRONG} bytes, the one in service is not"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Whether a reload changed something: no client has a say in what is compared.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -110,21 +110,30 @@ fn asked<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, (StatusCode,
     serde_json::from_slice(body).map_err(|why| (StatusCode::BAD_REQUEST, why.to_string()))
 }
 
-/// Why an operator does something, where a body `{"reason": "…"}` says so; what an event tells of it.
-fn on_whose_word(body: &Bytes) -> Result<String, (StatusCode, String)> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Why {
-        reason: String,
+/// What an event tells of who did something, and why, where a body `{"reason": "…"}` says so.
+struct By(String);
+
+impl<S: Send + Sync> FromRequest<S> for By {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Why {
+            reason: String,
+        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        let why = match body.is_empty() {
+            true => Ok(Why::default()),
+            false => asked(&body),
+        };
+        let Why { reason } = why.map_err(|(status, why)| refuse(status, &why))?;
+        Ok(Self(match reason.trim() {
+            "" => "by an operator".to_owned(),
+            reason => format!("by an operator: {reason}"),
+        }))
     }
-    if body.is_empty() {
-        return Ok("by an operator".to_owned());
-    }
-    let Why { reason } = asked(body)?;
-    Ok(match reason.trim() {
-        "" => "by an operator".to_owned(),
-        reason => format!("by an operator: {reason}"),
-    })
 }
 
 /// What to say of a name that no log-in of the policy ever gives.

@@ -15,7 +15,6 @@ use super::{Gives, Hearing, Needs, ResponseWork, Turn};
 use crate::ban::{Ban, Whom};
 use crate::context::Context;
 use crate::decision::{Answer, Denial, Reason, Told};
-use crate::field::folded;
 use crate::io::{Io, StoreFault};
 use crate::key::{Keys, stable};
 use crate::limit::{Algorithm, Limit};
@@ -293,8 +292,6 @@ impl super::Beyond for Check {
         };
         let settled = match attempt {
             Err(fault) => Err(fault),
-            // Under a name that is compared as another one: it says nothing of that other one.
-            Ok(_) if outcome == Outcome::Passed && folded(&user) != user => return,
             Ok((attempt, _)) if outcome == Outcome::Passed => {
                 let before = attempt.passed(hearing.io, &self.counters, self.remember).await;
                 before.map(|before| self.tell_passed(hearing, &user, before))
@@ -318,7 +315,7 @@ impl super::Beyond for Check {
 
 impl Check {
     pub(super) fn needs(&self) -> Needs {
-        Needs { body: self.watch.needs_body(), ..Needs::default() }
+        Needs { body: Some(watch::FORM), ..Needs::default() }
     }
 
     pub(super) fn gives(&self) -> Gives {

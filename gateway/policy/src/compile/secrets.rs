@@ -132,9 +132,6 @@ pub(super) fn only(specs: &mut Vec<(String, spec::Secret)>, names: &[String]) {
     specs.retain(|(name, _)| wanted(name) || needed.contains(name));
 }
 
-/// A secret of so many bytes does not become a shorter one while the gateway runs.
-const STRONG: usize = 32;
-
 impl Reading<'_> {
     /// One that is in the environment or in a file; `None`: it is neither.
     fn near(&mut self, name: &str, spec: &spec::Secret, faults: &mut Faults) -> Option<Held> {
@@ -230,14 +227,8 @@ impl Reading<'_> {
             ..Held::default()
         };
         let old = self.before.and_then(|before| before.get(name));
-        if let (Some(old), Some(given)) = (old.and_then(|old| old.current.as_ref()), &provided)
-            && old.0.len() >= STRONG
-            && given.value.0.len() < STRONG
-        {
-            // A file that is being written, or a slip: what it would let in stays let in for `previous_for`.
-            let why =
-                format!("the new value is shorter than {STRONG} bytes, the one in service is not");
-            faults.error(self::at(name), why);
+        if let (Some(old), Some(given)) = (old.and_then(|old| old.current.as_ref()), &provided) {
+            faults.take(&self::at(name), given.value.replaces(old));
         }
         if let (Some(keep), Some(provided)) = (spec.previous_for, &provided) {
             held.replaced = replaced(old, provided, keep.millis(), self.now);

@@ -2,15 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use http::HeaderMap;
+use bytes::Bytes;
 
 use super::{Field, alike, form, is};
+use crate::decision::Reason;
+use crate::io::Io;
 use crate::request::Request;
 
 /// Whether a form says that it only reads: some applications heed that, and give the page of a log-in for what looked like
 /// one. Names as PHP makes them: blanks before them go, dots, blanks and open brackets become `_`.
 #[must_use]
-pub fn only_reads(request: &Request<'_>, body: &[u8]) -> bool {
+pub(super) fn only_reads(request: &Request<'_>, body: &[u8]) -> bool {
     let query = request.query.unwrap_or_default().as_bytes();
     let form_body = if form(request.headers) { body } else { &[] };
     let told = |text: &[u8]| form_urlencoded::parse(text).any(|(name, value)| reads(&name, &value));
@@ -18,10 +20,26 @@ pub fn only_reads(request: &Request<'_>, body: &[u8]) -> bool {
     told(query) || told(form_body) || field.parts(request, body).is_some_and(|parts| parts.reads)
 }
 
-/// Whether a form is sent, whose fields may say more than a policy asks for.
-#[must_use]
-pub fn is_form(headers: &HeaderMap) -> bool {
-    form(headers) || is(headers, |essence| essence == "multipart/form-data")
+/// The body of an attempt to log in, as far as it is a form or wanted; of `most` bytes. Whatever names the user, a form may say
+/// more than a policy asks for.
+///
+/// # Errors
+/// Why the body could not be had, or that the form only reads.
+pub async fn form_of_attempt<I: Io>(
+    request: &Request<'_>,
+    io: &mut I,
+    wanted: bool,
+    most: u64,
+) -> Result<Bytes, Reason> {
+    let multipart = || is(request.headers, |essence| essence == "multipart/form-data");
+    let body = match wanted || form(request.headers) || multipart() {
+        true => io.body(most).await?,
+        false => Bytes::new(),
+    };
+    if only_reads(request, &body) {
+        return Err(Reason::BadMethod);
+    }
+    Ok(body)
 }
 
 fn reads(name: &str, value: &str) -> bool {
@@ -43,11 +61,14 @@ pub(super) struct Parts<'n> {
     pub(super) flawed: bool,
     /// Whether one says that the form only reads.
     pub(super) reads: bool,
+    /// Whether one says in which charset the others are.
+    pub(super) charset: bool,
 }
 
 impl waf::body::Sink for Parts<'_> {
     fn pair(&mut self, name: &[u8], value: &[u8], _: &[u8]) -> ControlFlow<()> {
         let text = String::from_utf8_lossy(name);
+        self.charset |= alike(&text, "_charset_");
         self.reads |= reads(&text, &String::from_utf8_lossy(value));
         self.alike += usize::from(alike(&text, self.name));
         if name == self.name.as_bytes() {

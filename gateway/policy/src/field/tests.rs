@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::parts::only_reads;
 use super::*;
 use crate::testing::Scene;
 

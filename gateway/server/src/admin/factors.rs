@@ -2,7 +2,6 @@
 //! shown, and nothing can be added here.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +10,7 @@ use policy::io::Space;
 use policy::key::Keys;
 use serde_json::json;
 
-use super::{Admin, on_whose_word, operate, refuse, tell, unavailable};
+use super::{Admin, By, operate, refuse, tell, unavailable};
 use crate::leases::Leases;
 
 /// `GET /factors/mia`.
@@ -32,12 +31,8 @@ pub(super) async fn show(State(admin): State<Admin>, Path(user): Path<String>) -
 pub(super) async fn reset(
     State(admin): State<Admin>,
     Path(user): Path<String>,
-    body: Bytes,
+    By(detail): By,
 ) -> Response {
-    let detail = match on_whose_word(&body) {
-        Ok(detail) => detail,
-        Err((status, why)) => return refuse(status, &why),
-    };
     let key = user_key(Keys::process(), &user);
     let now = admin.shared.now();
     let store = admin.shared.store();
@@ -57,12 +52,8 @@ pub(super) async fn reset(
 pub(super) async fn unlock(
     State(admin): State<Admin>,
     Path(user): Path<String>,
-    body: Bytes,
+    By(detail): By,
 ) -> Response {
-    let detail = match on_whose_word(&body) {
-        Ok(detail) => detail,
-        Err((status, why)) => return refuse(status, &why),
-    };
     let mut leases = Leases::default();
     let mut io = operate(&admin, &mut leases);
     match forget_attempts(&mut io, Keys::process(), &user).await {

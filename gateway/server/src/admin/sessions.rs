@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Admin, note, on_whose_word, refuse};
+use super::{Admin, By, note};
 use crate::events::{Event, Kind, rfc3339};
 use crate::io::{Source, Waiting};
 use crate::leases::Leases;
@@ -42,25 +41,21 @@ pub(super) async fn list(State(admin): State<Admin>, Path(user): Path<String>) -
 pub(super) async fn end_all(
     State(admin): State<Admin>,
     Path(user): Path<String>,
-    body: Bytes,
+    By(by): By,
 ) -> Response {
-    end(&admin, &user, None, &body).await
+    end(&admin, &user, None, &by).await
 }
 
 /// `DELETE /sessions/mia/4f1c…`: this one.
 pub(super) async fn end_one(
     State(admin): State<Admin>,
     Path((user, id)): Path<(String, String)>,
-    body: Bytes,
+    By(by): By,
 ) -> Response {
-    end(&admin, &user, Some(&id), &body).await
+    end(&admin, &user, Some(&id), &by).await
 }
 
-async fn end(admin: &Admin, user: &str, id: Option<&str>, body: &Bytes) -> Response {
-    let by = match on_whose_word(body) {
-        Ok(by) => by,
-        Err((status, why)) => return refuse(status, &why),
-    };
+async fn end(admin: &Admin, user: &str, id: Option<&str>, by: &str) -> Response {
     let snapshot = admin.shared.load();
     let mut leases = Leases::default();
     let mut io = waiting(admin, &mut leases);

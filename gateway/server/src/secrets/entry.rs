@@ -5,8 +5,6 @@ use policy::io::Now;
 use policy::settings::Secret;
 use policy::settings::secret::{Provided, Wanted};
 
-/// What a guess at a value has to get past; one that had it is never replaced by one that has not.
-const STRONG: usize = 32;
 /// After the first failure; twice as long after each that follows, up to what the value may be cached for.
 const AGAIN: u64 = 1_000;
 
@@ -128,9 +126,7 @@ impl Entry {
         if self.refused.as_ref() == Some(&provided.value) {
             return None;
         }
-        if good.value.0.len() >= STRONG && provided.value.0.len() < STRONG {
-            let why =
-                format!("the new value is shorter than {STRONG} bytes, the one in service is not");
+        if let Err(why) = provided.value.replaces(&good.value) {
             return self.unfit(&provided.value, &why, now);
         }
         if self.offered.as_ref() == Some(&provided) {

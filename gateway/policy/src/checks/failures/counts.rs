@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::when::{Of, When};
 use crate::ban::{self, Ban, Whom};
+use crate::field::folded;
 use crate::checks::bans::seconds;
 use crate::io::{Io, Key, Space, StoreFault};
 use crate::key::{self, Builder, Keys};
@@ -310,7 +311,8 @@ impl<'a> Attempt<'a> {
         if !remember.is_zero() {
             ban::remember(io, self.keys, (self.client, self.user), remember).await?;
         }
-        if before > 0 {
+        // Under a name that is compared as another one it says nothing of that one's failures.
+        if before > 0 && folded(self.user) == self.user {
             ban::forget(io, self.keys, &self.whom(Of::Pair), longest(counters)).await?;
         }
         Ok(before)

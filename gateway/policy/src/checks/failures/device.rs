@@ -135,7 +135,7 @@ impl Devices {
     }
 
     fn mac(&self, user: &str, number: &[u8], ends: u64) -> hmac::Tag {
-        let user = ban::add_user(self.keys.start(stable("failures/device/user")), user).finish();
+        let user = ban::to_the_letter(self.keys.start(stable("failures/device/user")), user).finish();
         let mut context = hmac::Context::with_key(&self.signer);
         context.update(b"palisade/device/1\0");
         context.update(&user.0.to_be_bytes());

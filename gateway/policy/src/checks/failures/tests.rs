@@ -404,3 +404,23 @@ fn all_sources_together_have_room_for_so_many_invented_names() {
     }
     assert!(held(&bench) <= 2 * 2_000, "{}", held(&bench));
 }
+
+#[test]
+fn a_success_under_a_look_alike_name_speaks_for_itself_alone() {
+    let (mia, other) = ("mia", "m%C3%ADa");
+    let mut bench = guard(json!([{"when": "3 in 5m by pair", "ban": {"pair": "15m"}}]));
+    for status in [401, 401] {
+        assert!(attempt(&mut bench, HERE, mia, status));
+    }
+    assert!(attempt(&mut bench, HERE, other, 302));
+    assert!(attempt(&mut bench, HERE, mia, 401), "what was counted stays");
+    assert!(!attempt(&mut bench, HERE, mia, 302));
+    // Its own network is remembered, and nobody else's.
+    let mut bench = guard(json!([{"when": "3 in 5m by user", "ban": {"user": "15m"}}]));
+    assert!(attempt(&mut bench, HERE, other, 302));
+    for _ in 0..3 {
+        assert!(attempt(&mut bench, THERE, other, 401));
+    }
+    assert!(attempt(&mut bench, HERE, other, 302), "strangers do not lock out who is known here");
+    assert!(!attempt(&mut bench, HERE, mia, 302));
+}

@@ -8,17 +8,16 @@ use serde::Deserialize;
 use crate::answered::{self, Described, Heard};
 use crate::checks::{Hearing, Turn, Unanswered};
 use crate::context::Context;
-use crate::cookie;
+use crate::cookie::Withheld;
 use crate::decision::Reason;
-use crate::field::{Field, Named, folded, is_form, only_reads};
+use crate::field::{Field, Named, folded, form_of_attempt};
 use crate::io::Io;
 use crate::path;
 use crate::request::{Await, Request};
-use crate::scalar::Texts;
 use crate::spec::value::OneOrMany;
 
 /// Longest body that a log-in is looked for in, in bytes.
-const FORM: u64 = 64 << 10;
+pub(super) const FORM: u64 = 64 << 10;
 
 /// What an attempt is, and how it ends.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -40,7 +39,7 @@ pub(super) struct Spec {
     /// Cookies that the log-in does not bring to the application: those of its own session. An application that answers
     /// whoever is signed in already as if the password were right would have wrong ones counted as right.
     #[serde(default)]
-    withhold: Texts,
+    withhold: Withheld,
 }
 
 /// A request that is an attempt.
@@ -63,7 +62,7 @@ pub(super) struct Watch {
     body: usize,
     /// Whether an attempt whose client left before the answer failed.
     abandoned: bool,
-    withhold: Vec<String>,
+    withhold: Withheld,
 }
 
 /// What became of an attempt.
@@ -95,7 +94,7 @@ impl Spec {
             Some(spec) => spec.compile(context, &at.key(key)).map(Some),
         };
         let (failed, passed) = (described(self.failed, "failed"), described(self.passed, "passed"));
-        Some(Watch { requests, user: self.user.0, failed: failed?, passed: passed?, body, abandoned, withhold: self.withhold.0 })
+        Some(Watch { requests, user: self.user.0, failed: failed?, passed: passed?, body, abandoned, withhold: self.withhold })
     }
 
     /// Whether attempts can be told apart by user.
@@ -140,23 +139,15 @@ impl Watch {
         })
     }
 
-    /// How much body must be had for a name.
-    pub(super) fn needs_body(&self) -> Option<u64> {
-        Some(FORM)
-    }
-
     /// The attempt goes to the application as one of somebody who is not signed in.
     pub(super) fn withhold<I>(&self, turn: &mut Turn<'_, '_, I>) {
-        cookie::withhold(turn.effects, turn.request, &self.withhold);
+        self.withhold.keep(turn.effects, turn.request);
     }
 
     /// In whose name, in lower case; empty when that cannot be told.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<String, Reason> {
-        let wanted = self.user.iter().any(Field::in_body) || is_form(turn.request.headers);
-        let body = if wanted { turn.io.body(FORM).await? } else { bytes::Bytes::new() };
-        if only_reads(turn.request, &body) {
-            return Err(Reason::BadMethod);
-        }
+        let wanted = self.user.iter().any(Field::in_body);
+        let body = form_of_attempt(turn.request, turn.io, wanted, FORM).await?;
         let mut found: Option<String> = None;
         for field in &self.user {
             let name = match field.named(turn.request, &body) {

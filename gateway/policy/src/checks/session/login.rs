@@ -10,14 +10,13 @@ use serde_json::{Map, Value};
 use crate::answered::{self, Described, Heard};
 use crate::checks::Turn;
 use crate::context::Context;
+use crate::cookie::Withheld;
 use crate::decision::Reason;
 use crate::fault::Path;
-use crate::cookie;
-use crate::field::{Field, folded, is_form, only_reads};
+use crate::field::{Field, folded, form_of_attempt};
 use crate::io::Io;
 use crate::path;
 use crate::request::Request;
-use crate::scalar::Texts;
 use crate::spec::value::OneOrMany;
 
 /// Longest body that a log-in is looked for in, in bytes.
@@ -36,15 +35,15 @@ pub(super) struct StartSpec {
     /// Header of the application's answer that names the user, in place of `user`. Clients never see it.
     user_header: Option<String>,
     /// Whether `Ann` and `ann` are one user, as they are to most applications; the session is `ann`'s then. With true a
-    /// name with accents (those of kana, too), wide or invisible letters (`änn`, `ａnn`) begins no session, since many databases take it for
-    /// `ann`; `case`: it does, for applications that tell these apart. Default false: names to the letter. What belongs to
-    /// a user (factors, networks, sessions) belongs to the name; where a policy has any and the name is what was typed,
-    /// this must be said.
+    /// name with accents (those of kana, too), wide or invisible letters (`änn`, `ａnn`) begins no session, since many
+    /// databases take it for `ann`; `case`: it does, for applications that tell these apart. Default false: names to the
+    /// letter. What belongs to a user (factors, networks, sessions) belongs to the name; where a policy has any and the
+    /// name is what was typed, this must be said.
     fold: Option<Fold>,
     /// Cookies that the log-in does not bring to the application: those of its own session, or [] where it keeps none. An
     /// application that answers whoever is signed in already as if the log-in went well would have a session begin for
     /// the name that was typed. A form whose token lies in that session cannot do without it: there use `user_header`.
-    withhold: Option<Texts>,
+    withhold: Option<Withheld>,
     /// Answers that mean a success. Told by status and header fields: the cookie is set before there is a body.
     passed: answered::Spec,
     /// Claims of the session, from headers of the application's answer: {name: X-Login-Name}. Clients never see these.
@@ -126,7 +125,7 @@ pub(super) struct Start {
     user: Option<Field>,
     user_header: Option<HeaderName>,
     fold: Option<Fold>,
-    withhold: Vec<String>,
+    withhold: Withheld,
     passed: Described,
     claims: Vec<(String, HeaderName)>,
     roles_header: Option<HeaderName>,
@@ -228,7 +227,7 @@ impl StartSpec {
             user: self.user,
             user_header,
             fold: self.fold,
-            withhold: self.withhold.map(|names| names.0).unwrap_or_default(),
+            withhold: self.withhold.unwrap_or_default(),
             passed: passed?,
             claims,
             roles_header,
@@ -264,13 +263,7 @@ impl Start {
     /// Why the body could not be had.
     pub(super) async fn user<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<Option<String>, Reason> {
         let Some(field) = &self.user else { return Ok(None) };
-        let body = match field.in_body() || is_form(turn.request.headers) {
-            true => turn.io.body(FORM).await?,
-            false => bytes::Bytes::new(),
-        };
-        if only_reads(turn.request, &body) {
-            return Err(Reason::BadMethod);
-        }
+        let body = form_of_attempt(turn.request, turn.io, field.in_body(), FORM).await?;
         let user = field.exact(turn.request, &body);
         // As it was typed, and not what the application makes of it.
         let user = user.filter(|user| self.fold != Some(Fold::Yes) || folded(user) == user.to_ascii_lowercase());
@@ -279,7 +272,7 @@ impl Start {
 
     /// The log-in goes to the application as one of somebody who is not signed in.
     pub(super) fn withhold<I>(&self, turn: &mut Turn<'_, '_, I>) {
-        cookie::withhold(turn.effects, turn.request, &self.withhold);
+        self.withhold.keep(turn.effects, turn.request);
     }
 
     /// ASCII alone. Of other letters that have a case nobody knows whether they are two users to the application: such a
