@@ -5,6 +5,7 @@ use serde_json::json;
 use super::examples::{Example, bearer, cookie, signing_in};
 use crate::support::origin::{answer, ok};
 use crate::support::provider::{Browser, Provider, SHOP};
+use crate::support::raw::settled;
 use crate::support::{Origin, Step, until};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -58,13 +59,8 @@ fn login_guard() {
     });
     let example = Example::start("login-guard.yaml", origin, &[]);
     let form = |user: &str, right: &str| {
-        example
-            .post(
-                "/login",
-                &format!("{FORM}{right}"),
-                &format!("email={user}"),
-            )
-            .status
+        let (fields, body) = (format!("{FORM}{right}"), format!("email={user}"));
+        settled(|| example.post("/login", &fields, &body)).status
     };
     assert_eq!(form("mia", "X-Right: 1\r\n"), 302);
     let statuses: Vec<u16> = (0..4).map(|_| form("noa", "")).collect();

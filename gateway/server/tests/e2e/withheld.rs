@@ -1,7 +1,7 @@
 //! Log-ins at an application that has a session of its own: what it knows of its visitor must not decide whose session begins.
 
 use crate::support::gateway::run;
-use crate::support::raw::{get, post};
+use crate::support::raw::{get, post, settled};
 use crate::support::{Gateway, Origin, Plan, Step, exchange, until};
 
 /// What fails is counted once the answer has gone.
@@ -47,10 +47,8 @@ fn who_is_signed_in_at_the_application_begins_no_session_of_somebody_else() {
     let gateway = Gateway::start(&plan(", withhold: [app]"));
     let fields = "Content-Type: application/x-www-form-urlencoded\r\nCookie: app=noa; csrf=1\r\n";
     let ask = |body: &str, more: &str| {
-        exchange(
-            gateway.http,
-            post("/login", &format!("{fields}{more}"), body.as_bytes()),
-        )
+        let request = post("/login", &format!("{fields}{more}"), body.as_bytes());
+        settled(|| exchange(gateway.http, &request))
     };
     let answer = ask("user=mia&password=wrong", "");
     assert_eq!((answer.status, answer.header("set-cookie")), (302, None));
@@ -114,7 +112,7 @@ fn attempts_that_name_several_share_a_count_that_can_be_lifted() {
     );
     let ask = |number: usize, target: &str, kind: &str, body: &str| {
         let fields = format!("Content-Type: {kind}\r\nX-Forwarded-For: 192.0.2.{number}\r\n");
-        exchange(gateway.http, post(target, &fields, body.as_bytes())).status
+        settled(|| exchange(gateway.http, post(target, &fields, body.as_bytes()))).status
     };
     let (form, json) = ("application/x-www-form-urlencoded", "application/json");
     // Each from another address, each with another name beside the victim's.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use super::PATIENCE;
+use super::{PATIENCE, until};
 
 /// One answer, or what there was of it.
 #[derive(Debug, Clone, Default)]
@@ -255,6 +255,17 @@ pub(crate) fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Respon
             "no answer to {:?}",
             String::from_utf8_lossy(&request.as_ref()[..request.as_ref().len().min(300)])
         )
+    })
+}
+
+/// The answer to an attempt to log in once those before it are counted: until then they hold the places that may still fail,
+/// and who comes too soon is told to wait a second.
+#[track_caller]
+pub(crate) fn settled(ask: impl Fn() -> Response) -> Response {
+    until("no attempt is under way any more", || {
+        let answer = ask();
+        let waits = answer.status == 429 && answer.header("retry-after") == Some("1");
+        (!waits).then_some(answer)
     })
 }
 
