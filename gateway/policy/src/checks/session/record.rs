@@ -189,6 +189,12 @@ impl Names {
         self.keys.start(stable("session/oidc/client")).part(0, &self.check.to_le_bytes()).client(1, client).finish()
     }
 
+    /// Where the record of a session is that is the application's token: another user's token never leads there.
+    pub(super) fn of_token(&self, binding: Key, user: &str) -> Key {
+        let start = self.keys.start(stable("session/token/kept"));
+        start.part(self.check, &binding.0.to_be_bytes()).part(1, user.as_bytes()).finish()
+    }
+
     /// Anything else of these sessions.
     pub(super) fn key(&self, what: &str, of: &[u8]) -> Key {
         self.keys.start(stable(what)).part(self.check, of).finish()

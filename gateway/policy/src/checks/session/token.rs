@@ -1,6 +1,7 @@
 //! The session is the application's own token in a cookie: read with `jwt`'s code, prolonged with the secret that both
 //! know. Only a token that holds is prolonged; what it says, and since when, stays as it is.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -68,9 +69,8 @@ impl Token {
         let session = self.stands(turn, &verified.identity.claims).await?;
         let identity = verified.identity.clone();
         if let Some(keeper) = &self.keeper {
-            let kept = self.kept(turn.request, &identity).ok_or(Reason::TokenInvalid)?;
             let brought = Brought {
-                key: kept,
+                key: self.names.of_token(session.binding, &identity.user),
                 binding: session.binding,
                 user: &identity.user,
                 until: self.until(&identity),
@@ -82,12 +82,15 @@ impl Token {
         Ok(Established { identity, session })
     }
 
-    /// Where the record of the request's session is, if sessions are counted. Another user's token never leads there.
+    /// Where the record of the request's session is.
     pub(super) fn kept(&self, request: &Request<'_>, identity: &Identity) -> Option<Key> {
-        self.keeper.as_ref()?;
-        let name = name(self.sent(request)?, &identity.claims);
-        let user = &identity.user;
-        Some(self.names.key("session/token/kept", format!("{}:{user}{name}", user.len()).as_bytes()))
+        let binding = self.binding(self.sent(request)?, &identity.claims);
+        Some(self.names.of_token(binding, &identity.user))
+    }
+
+    /// What belongs to the session is bound to this.
+    fn binding(&self, token: &str, claims: &Map<String, Value>) -> Key {
+        self.names.key("session/token", name(token, claims).as_bytes())
     }
 
     /// Unix milliseconds from which on neither this token nor one that prolongs it holds.
@@ -102,11 +105,11 @@ impl Token {
     /// Whether it would still be accepted, for what goes on.
     pub(super) async fn still<I: Io>(&self, turn: &mut Turn<'_, '_, I>) -> Result<(), Reason> {
         let verified = self.inner.still(turn).await?;
-        self.stands(turn, &verified.identity.claims).await?;
-        let kept = self.kept(turn.request, &verified.identity);
-        match (&self.keeper, kept) {
-            (Some(keeper), Some(kept)) if keeper.is_buried(turn.io, kept).await? => Err(Reason::SessionEnded),
-            _ => Ok(()),
+        let session = self.stands(turn, &verified.identity.claims).await?;
+        let kept = self.names.of_token(session.binding, &verified.identity.user);
+        match &self.keeper {
+            Some(keeper) if keeper.is_buried(turn.io, kept).await? => Err(Reason::SessionEnded),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -127,7 +130,7 @@ impl Token {
             }
         }
         Ok(Session {
-            binding: self.names.key("session/token", name(token, claims).as_bytes()),
+            binding: self.binding(token, claims),
             started: started.unwrap_or(0) / 1000,
         })
     }
@@ -226,12 +229,12 @@ impl Token {
 }
 
 /// What tells a session from others, for as long as it is prolonged: its own name, or the token's.
-fn name(token: &str, claims: &Map<String, Value>) -> String {
+fn name<'c>(token: &str, claims: &'c Map<String, Value>) -> Cow<'c, str> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     match (text("sid").or_else(|| text("jti")), claims.get("jti")) {
-        (Some(name), _) => name.to_owned(),
-        (None, Some(Value::Number(jti))) => jti.to_string(),
-        (None, _) => digest(token),
+        (Some(name), _) => name.into(),
+        (None, Some(Value::Number(jti))) => jti.to_string().into(),
+        (None, _) => digest(token).into(),
     }
 }
 
